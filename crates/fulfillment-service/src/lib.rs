@@ -1,0 +1,1 @@
+//! Turns each order into one pick list

@@ -1,0 +1,1 @@
+//! The events of the grocery pipeline and their binding to schemas/*.avsc

@@ -1,0 +1,1 @@
+//! OIDC client-credentials tokens: fetched, cached and refreshed in the background

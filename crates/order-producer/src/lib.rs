@@ -1,0 +1,1 @@
+//! Makes grocery orders and sends them to grocery.orders.v1

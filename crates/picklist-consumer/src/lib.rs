@@ -1,0 +1,1 @@
+//! Shows pick lists as picking instructions on a store device

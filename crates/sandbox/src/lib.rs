@@ -1,0 +1,1 @@
+//! Confluent Cloud in a box: Kafka-protocol broker, Schema Registry, OIDC issuer, access rules

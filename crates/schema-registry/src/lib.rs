@@ -1,0 +1,1 @@
+//! Schema Registry client, wire format, Avro serializers and compatibility rules

@@ -1,0 +1,1 @@
+//! What every service shares: configuration, logs, metrics, health, readiness, shutdown, exit codes
