@@ -1,1 +1,21 @@
-//! The events of the grocery pipeline and their binding to schemas/*.avsc
+//! The events of the grocery pipeline: what an order and a pick list hold, which rules they keep, and how they are bound
+//! to the schemas in `schemas/`.
+//!
+//! - [`GroceryOrder`] and [`GroceryPicklist`] are the records `com.demo.*` as they travel, field for field;
+//!   [`Event`] ties each to its topic, subject and schema text.
+//! - [`Event::validate`] names the field and the rule that an event breaks.
+//! - [`time`] is the one place that writes and reads the events' times, [`money`] that of amounts.
+//! - [`Catalogue`] knows what the supermarket sells: price, aisle, place in the walking order, popularity.
+//! - [`basket`] splits a line of a comma-separated file, for the catalogue and for files of baskets alike.
+
+pub mod basket;
+mod catalogue;
+mod events;
+pub mod money;
+mod rules;
+pub mod time;
+
+pub use catalogue::{Catalogue, CatalogueError, CatalogueItem, Stock, UNKNOWN_AISLE, UNKNOWN_PRICE, UNKNOWN_WALK};
+pub use events::{Event, GroceryOrder, GroceryPicklist, ORDERS_TOPIC, PICKLISTS_TOPIC};
+pub use money::Cents;
+pub use rules::{InvalidEvent, MAX_ITEMS, MAX_TEXT_BYTES};
