@@ -1,1 +1,28 @@
-//! What every service shares: configuration, logs, metrics, health, readiness, shutdown, exit codes
+//! What every service shares: configuration, logs, metrics, health, readiness, shutdown and exit codes.
+//!
+//! A service's `main` parses its flags and calls [`run`]; everything that is the same for every long-lived process
+//! happens there: configuration is read once (and nowhere else is the environment touched), logs go to standard error,
+//! `/healthz`, `/readyz` and `/metrics` share one port, SIGTERM and SIGINT ask for a drain that has a bound, and the
+//! process ends with a code that tells configuration, authentication and outage apart.
+//!
+//! Nothing here knows about groceries.
+
+mod args;
+pub mod config;
+mod error;
+mod http;
+mod logs;
+mod metrics;
+mod parent;
+mod readiness;
+mod run;
+mod shutdown;
+
+pub use args::{LogFormat, ServiceArgs, parse_duration};
+pub use config::{Config, ConfigError, Identity};
+pub use error::{ExitStatus, ServiceError};
+pub use logs::init as init_logs;
+pub use metrics::Metrics;
+pub use readiness::{Condition, Readiness};
+pub use run::{Context, Service, run};
+pub use shutdown::on_signals;

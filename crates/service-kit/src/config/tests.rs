@@ -1,0 +1,126 @@
+use std::collections::BTreeMap;
+use std::io::Write;
+
+use super::*;
+
+const SERVICE: Service = Service { name: "order-producer", identity: Identity::Producer };
+
+fn load(file: &str, flags: &[&str], environment: &[(&'static str, &'static str)]) -> Result<Config, ConfigError> {
+    let mut properties = tempfile::NamedTempFile::new().unwrap();
+    properties.write_all(file.as_bytes()).unwrap();
+    let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
+    let environment: BTreeMap<&str, &str> = environment.iter().copied().collect();
+    Config::load(&[properties.path().to_owned()], &flags, &environment, SERVICE)
+}
+
+#[test]
+fn flags_beat_environment_beats_file() {
+    let file = "bootstrap.servers=file:1\nlinger.ms=1\nclient.id=file";
+    let environment = [("KAFKA_BOOTSTRAP_SERVERS", "environment:1"), ("KAFKA_LINGER_MS", "2")];
+    let config = load(file, &["linger.ms=3"], &environment).unwrap();
+    assert_eq!(config.text("client.id"), Some("file"));
+    assert_eq!(config.text("bootstrap.servers"), Some("environment:1"));
+    assert_eq!(config.milliseconds("linger.ms").unwrap(), Some(Duration::from_millis(3)));
+    assert_eq!(config.text("batch.size"), None);
+}
+
+#[test]
+fn both_families_spell_the_same_setting() {
+    for (spelling, key) in [
+        ("sasl.mechanisms", "sasl.mechanism"),
+        ("sasl.oauthbearer.client.credentials.client.id", "sasl.oauthbearer.client.id"),
+        ("sasl.oauthbearer.client.credentials.client.secret", "sasl.oauthbearer.client.secret"),
+        ("ssl.truststore.location", "ssl.ca.location"),
+        ("queue.buffering.max.ms", "linger.ms"),
+        ("message.timeout.ms", "delivery.timeout.ms"),
+        ("fetch.wait.max.ms", "fetch.max.wait.ms"),
+    ] {
+        assert_eq!(load(&format!("{spelling}=7"), &[], &[]).unwrap().text(key), Some("7"), "{spelling}");
+    }
+}
+
+#[test]
+fn a_services_own_pair_beats_the_general_one() {
+    let environment = [
+        ("CLIENT_ID", "general"),
+        ("PRODUCER_CLIENT_ID", "own"),
+        ("CONSUMER_CLIENT_ID", "other"),
+        ("CLIENT_SECRET", "s"),
+    ];
+    let config = load("", &[], &environment).unwrap();
+    assert_eq!(config.text("sasl.oauthbearer.client.id"), Some("own"));
+    assert_eq!(config.text("sasl.oauthbearer.client.secret"), Some("s"));
+}
+
+#[test]
+fn a_secret_may_come_from_a_file() {
+    let mut secret = tempfile::NamedTempFile::new().unwrap();
+    secret.write_all(b"hunter2\n").unwrap();
+    let path = secret.path().to_str().unwrap().to_owned();
+    let environment: BTreeMap<&str, &str> = BTreeMap::from([("CLIENT_SECRET_FILE", path.as_str())]);
+    let config = Config::load(&[], &[], &environment, SERVICE).unwrap();
+    assert_eq!(config.secret("sasl.oauthbearer.client.secret").unwrap().expose_secret(), "hunter2");
+
+    let environment: BTreeMap<&str, &str> = BTreeMap::from([("CLIENT_SECRET_FILE", "/nowhere/secret")]);
+    let refused = Config::load(&[], &[], &environment, SERVICE).unwrap_err().to_string();
+    assert!(refused.contains("CLIENT_SECRET_FILE") && refused.contains("/nowhere/secret"), "{refused}");
+}
+
+#[test]
+fn an_unknown_key_names_its_place_and_the_nearest_known_one() {
+    let refused = load("# hello\nbootstrap.server=x:1", &[], &[]).unwrap_err().to_string();
+    assert!(refused.contains("`bootstrap.server`") && refused.contains(":2"), "{refused}");
+    assert!(refused.contains("did you mean `bootstrap.servers`?"), "{refused}");
+    let refused = load("", &["linger=5"], &[]).unwrap_err().to_string();
+    assert!(refused.contains("--set") && refused.contains("`linger`"), "{refused}");
+    let other_programs = [("KAFKA_HOME", "/opt/kafka"), ("KAFKA_OPTS", "-Xmx1g")];
+    assert!(load("", &[], &other_programs).is_ok());
+}
+
+#[test]
+fn one_setting_with_two_values_is_a_contradiction() {
+    let refused = load("sasl.mechanism=PLAIN\nsasl.mechanisms=OAUTHBEARER", &[], &[]).unwrap_err().to_string();
+    assert!(refused.contains("`sasl.mechanisms`") && refused.contains("`sasl.mechanism`"), "{refused}");
+    assert!(refused.contains(":1") && refused.contains(":2"), "{refused}");
+    assert!(load("sasl.mechanism=PLAIN\nsasl.mechanisms=PLAIN", &[], &[]).is_ok());
+}
+
+#[test]
+fn what_this_client_never_does_is_refused_and_what_is_moot_is_noted() {
+    let refused = load("acks=1", &[], &[]).unwrap_err().to_string();
+    assert!(refused.contains("`acks`") && refused.contains("all"), "{refused}");
+    let config = load("key.serializer=org.apache.kafka.StringSerializer\nacks=all", &[], &[]).unwrap();
+    assert_eq!(config.notes().len(), 1);
+    assert!(config.notes()[0].contains("key.serializer"));
+}
+
+#[test]
+fn a_token_url_in_the_environment_means_oauthbearer_over_tls() {
+    let config = load("", &[], &[("OAUTH_TOKEN_URL", "https://idp/token")]).unwrap();
+    assert_eq!(config.text("security.protocol"), Some("SASL_SSL"));
+    assert_eq!(config.text("sasl.mechanism"), Some("OAUTHBEARER"));
+    let config = load("security.protocol=SASL_PLAINTEXT", &[], &[("OAUTH_TOKEN_URL", "https://idp/token")]).unwrap();
+    assert_eq!(config.text("security.protocol"), Some("SASL_PLAINTEXT"));
+}
+
+#[test]
+fn no_secret_shows_in_debug_or_errors() {
+    let file = "sasl.oauthbearer.client.secret=hunter2\nbasic.auth.user.info=key:hunter2\nsasl.password=hunter2";
+    let config = load(file, &[], &[]).unwrap();
+    assert!(!format!("{config:?}").contains("hunter2"));
+    let twice = load("sasl.password=hunter2\nsasl.password=hunter3", &[], &[]).unwrap_err();
+    assert!(!format!("{twice} {twice:?}").contains("hunter"));
+    let flag = load("", &["sasl.passwrd=hunter2"], &[]).unwrap_err();
+    assert!(!format!("{flag} {flag:?}").contains("hunter"));
+}
+
+#[test]
+fn values_of_the_wrong_kind_say_what_is_accepted() {
+    let config =
+        load("linger.ms=soon\nbatch.size=0\nuse.latest.version=maybe\nisolation.level=none", &[], &[]).unwrap();
+    assert!(config.milliseconds("linger.ms").unwrap_err().to_string().contains("milliseconds"));
+    assert!(config.bytes("batch.size").unwrap_err().to_string().contains("above 0"));
+    assert!(config.boolean("use.latest.version").unwrap_err().to_string().contains("true nor false"));
+    let refused = config.choice("isolation.level", &[("read_committed", 1), ("read_uncommitted", 0)]).unwrap_err();
+    assert!(refused.to_string().contains("read_committed, read_uncommitted"), "{refused}");
+}

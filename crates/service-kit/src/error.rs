@@ -1,0 +1,126 @@
+//! Why a service ended, and the exit code that says so.
+
+use std::process::ExitCode;
+
+use crate::config::ConfigError;
+
+/// What the process tells its caller.
+///
+/// | code | meaning | what helps |
+/// | --- | --- | --- |
+/// | 0 | the work is done | |
+/// | 1 | it ran, and the result is not as wanted (a reconciliation with gaps) | read the last lines |
+/// | 2 | flags or configuration are wrong | the message names the key and where it came from |
+/// | 3 | authentication was refused | client id, secret, token endpoint |
+/// | 4 | an access rule refuses it | the rule for this principal and resource |
+/// | 5 | a broker, registry or issuer stayed away longer than the service may wait | bring it back, start again |
+/// | 6 | a topic, subject or schema is missing or does not fit | create or register it |
+/// | 7 | the drain did not finish in time | a longer `--drain-timeout`; unfinished work is redone at the next start |
+/// | 70 | a fault in this program | report it |
+/// | 101 | a panic, which is a fault too | report it |
+/// | 130, 143 | a second SIGINT or SIGTERM cut the drain short | |
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ExitStatus {
+    /// The work is done.
+    Done = 0,
+    /// It ran, and the result is not as wanted.
+    Unsatisfied = 1,
+    /// Flags or configuration are wrong.
+    Configuration = 2,
+    /// Authentication was refused.
+    Authentication = 3,
+    /// An access rule refuses it.
+    Authorization = 4,
+    /// Something needed stayed away for too long.
+    Outage = 5,
+    /// A topic, subject or schema is missing or does not fit.
+    Resource = 6,
+    /// The drain did not finish in time.
+    Drain = 7,
+    /// A fault in this program.
+    Internal = 70,
+    /// A panic.
+    Panic = 101,
+    /// A second SIGINT cut the drain short.
+    Interrupted = 130,
+    /// A second SIGTERM cut the drain short.
+    Terminated = 143,
+}
+
+impl From<ExitStatus> for ExitCode {
+    fn from(status: ExitStatus) -> Self {
+        Self::from(status as u8)
+    }
+}
+
+impl ExitStatus {
+    /// The status that a process's exit code stands for, in a word or two for people.
+    #[must_use]
+    pub fn describe(code: i32) -> &'static str {
+        match code {
+            0 => "done",
+            1 => "result not as wanted",
+            2 => "configuration",
+            3 => "authentication refused",
+            4 => "access refused",
+            5 => "outage",
+            6 => "missing or unfit resource",
+            7 => "drain cut short by its bound",
+            70 => "internal fault",
+            101 => "panic",
+            130 | 143 => "ended by a second signal",
+            _ => "unknown code",
+        }
+    }
+}
+
+/// Why a service cannot go on. The variant chooses the exit code, the text is for people: what was tried, on what,
+/// what came back, what to change.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// A key or flag is wrong.
+    #[error("configuration: {0}")]
+    Configuration(#[from] ConfigError),
+    /// Flags contradict each other, or a file named by one cannot be used.
+    #[error("{0}")]
+    Usage(String),
+    /// Who we are was not accepted.
+    #[error("authentication: {0}")]
+    Authentication(String),
+    /// We are known, and may not do this.
+    #[error("access: {0}")]
+    Authorization(String),
+    /// Something needed stayed away for longer than waiting is allowed.
+    #[error("outage: {0}")]
+    Outage(String),
+    /// A topic, subject or schema is missing or does not fit.
+    #[error("{0}")]
+    Resource(String),
+    /// The work ran, and its result is not as wanted.
+    #[error("{0}")]
+    Unsatisfied(String),
+    /// The drain did not finish in time.
+    #[error("{0}")]
+    Drain(String),
+    /// A fault in this program.
+    #[error("internal: {0}")]
+    Internal(String),
+}
+
+impl ServiceError {
+    /// The exit code that stands for this error.
+    #[must_use]
+    pub const fn exit_status(&self) -> ExitStatus {
+        match self {
+            Self::Configuration(_) | Self::Usage(_) => ExitStatus::Configuration,
+            Self::Authentication(_) => ExitStatus::Authentication,
+            Self::Authorization(_) => ExitStatus::Authorization,
+            Self::Outage(_) => ExitStatus::Outage,
+            Self::Resource(_) => ExitStatus::Resource,
+            Self::Unsatisfied(_) => ExitStatus::Unsatisfied,
+            Self::Drain(_) => ExitStatus::Drain,
+            Self::Internal(_) => ExitStatus::Internal,
+        }
+    }
+}
