@@ -1,0 +1,65 @@
+"""Writes orders.jsonl and picklists.jsonl: events and their Avro bytes as fastavro makes them.
+
+Run in this folder with fastavro 1.12 installed; the tests only read the result.
+"""
+
+import io
+import json
+import pathlib
+
+import fastavro
+
+SCHEMAS = pathlib.Path(__file__).resolve().parents[4] / "schemas"
+
+ORDER = {
+    "order_id": "3d5f0c1e-8a52-4a7b-9d7c-0f6f3c2b1a90",
+    "customer_id": "customer-0042",
+    "items": ["whole milk", "rolls/buns", "cream cheese "],
+    "order_total": 2.93,
+    "order_time": "2025-09-08 14:30:00",
+}
+PICKLIST = {
+    "picklist_id": "a4c9f3e1-70d8-8b84-a281-f09f0cd3e56f",
+    "order_id": ORDER["order_id"],
+    "items_to_pick": ORDER["items"],
+    "assigned_picker": "Ada",
+    "created_time": "2025-09-08 14:30:01",
+}
+LARGE = [f"item {number:02}" for number in range(1, 33)]
+UNICODE = ["Käse 🧀", "日本酒", "žufánek", "e\u0301clair"]
+
+
+def write(schema_file, name, events):
+    schema = fastavro.parse_schema(json.loads((SCHEMAS / schema_file).read_text()))
+    with open(name, "w", encoding="utf-8") as out:
+        for event in events:
+            buffer = io.BytesIO()
+            fastavro.schemaless_writer(buffer, schema, event)
+            line = {"event": event, "avro": buffer.getvalue().hex()}
+            out.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+write(
+    "grocery_orders.avsc",
+    "orders.jsonl",
+    [
+        ORDER,
+        ORDER | {"items": ["x"], "order_total": 0.0, "customer_id": "c"},
+        ORDER | {"items": LARGE, "order_total": 95.68},
+        ORDER | {"items": UNICODE, "customer_id": "Čapek", "order_total": 10000000.0},
+        ORDER | {"items": ["long " * 51], "order_total": 0.07},
+        # Well-formed Avro that breaks rules: the bytes agree all the same.
+        ORDER | {"items": [], "customer_id": "", "order_total": -1.5, "order_time": ""},
+    ],
+)
+write(
+    "grocery_picklist.avsc",
+    "picklists.jsonl",
+    [
+        PICKLIST,
+        PICKLIST | {"items_to_pick": ["x"], "assigned_picker": "B"},
+        PICKLIST | {"items_to_pick": LARGE},
+        PICKLIST | {"items_to_pick": UNICODE, "assigned_picker": "Jiří"},
+        PICKLIST | {"items_to_pick": [], "assigned_picker": ""},
+    ],
+)
