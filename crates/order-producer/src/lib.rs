@@ -1,1 +1,13 @@
-//! Makes grocery orders and sends them to grocery.orders.v1
+//! Makes grocery orders and sends them to grocery.orders.v1.
+//!
+//! Baskets come from a file ([`baskets`]) or from the [`simulator`]; [`orders`] gives them a customer, a price and an id;
+//! [`pace`] says when the next one is due.
+
+mod args;
+pub mod baskets;
+mod customers;
+pub mod orders;
+pub mod pace;
+pub mod simulator;
+
+pub use args::{Args, Rate};
