@@ -1,1 +1,28 @@
-//! A Kafka client in pure Rust
+//! A Kafka client in pure Rust.
+//!
+//! [`Cluster`] is where everything begins: it connects, keeps what is known of topics, brokers and coordinators, and
+//! hands out producers, consumers and an `Admin`. Each layer is a module that knows only those before it:
+//!
+//! ```text
+//! connection (rskafka's messenger) ─▶ sasl ─▶ cluster (metadata, broker pool, coordinators)
+//!     ─▶ records (batches, compression) ─▶ producer
+//!                                       └▶ consumer ─▶ group
+//!                                       └▶ admin
+//! ```
+//!
+//! A broker's answer is untrusted input: it can fail a request, not the process.
+
+#![allow(dead_code, reason = "the producer and the consumer are the users of much of this")]
+
+mod cluster;
+mod config;
+mod connection;
+mod error;
+pub mod retry;
+mod sasl;
+
+pub use cluster::{BrokerInfo, Cluster, ClusterError, Metadata, Partition, Topic};
+pub use config::{ClientConfig, ConfigError, Endpoint, Sasl, Transport};
+pub use connection::{CloseReason, ConnectionError};
+pub use error::{ErrorCode, Written};
+pub use sasl::AuthenticationError;
