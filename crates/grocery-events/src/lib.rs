@@ -6,8 +6,10 @@
 //! - [`Event::validate`] names the field and the rule that an event breaks.
 //! - [`time`] is the one place that writes and reads the events' times, [`money`] that of amounts.
 //! - [`Catalogue`] knows what the supermarket sells: price, aisle, place in the walking order, popularity.
+//! - [`AuditLog`] writes down what a service has finished, for a reconciliation.
 //! - [`basket`] splits a line of a comma-separated file, for the catalogue and for files of baskets alike.
 
+mod audit;
 pub mod basket;
 mod catalogue;
 mod events;
@@ -15,6 +17,7 @@ pub mod money;
 mod rules;
 pub mod time;
 
+pub use audit::{AuditError, AuditLog};
 pub use catalogue::{Catalogue, CatalogueError, CatalogueItem, Stock, UNKNOWN_AISLE, UNKNOWN_PRICE, UNKNOWN_WALK};
 pub use events::{Event, GroceryOrder, GroceryPicklist, ORDERS_TOPIC, PICKLISTS_TOPIC};
 pub use money::Cents;
