@@ -18,6 +18,7 @@ mod parent;
 mod readiness;
 mod run;
 mod shutdown;
+mod waiting;
 
 pub use args::{LogFormat, ServiceArgs, parse_duration};
 pub use config::{Config, ConfigError, Identity};
@@ -28,3 +29,4 @@ pub use outage::Outage;
 pub use readiness::{Condition, Readiness};
 pub use run::{Context, Service, run};
 pub use shutdown::on_signals;
+pub use waiting::wait_out;
