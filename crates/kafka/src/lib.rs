@@ -17,12 +17,16 @@
 mod cluster;
 mod config;
 mod connection;
+mod consumer;
 mod error;
+mod group;
 pub mod retry;
 mod sasl;
 
 pub use cluster::{BrokerInfo, Cluster, ClusterError, Metadata, Partition, Topic};
 pub use config::{ClientConfig, ConfigError, Endpoint, Sasl, Transport};
 pub use connection::{CloseReason, ConnectionError};
+pub use consumer::TopicPartition;
 pub use error::{ErrorCode, Written};
+pub use group::{Assignor, GroupError};
 pub use sasl::AuthenticationError;

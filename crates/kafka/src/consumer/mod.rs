@@ -1,0 +1,3 @@
+//! Reading.
+mod partition;
+pub use partition::TopicPartition;
