@@ -1,6 +1,6 @@
 //! Makes grocery orders and sends them to grocery.orders.v1.
 //!
-//! Baskets come from a file ([`baskets`]) or from the [`simulator`]; [`orders`] gives them a customer, a price and an id;
+//! Baskets come from a file ([`baskets`]) or from the [`simulator`], one [`source`] either way; [`orders`] gives them a customer, a price and an id;
 //! [`pace`] says when the next one is due.
 
 mod args;
@@ -9,5 +9,6 @@ mod customers;
 pub mod orders;
 pub mod pace;
 pub mod simulator;
+pub mod source;
 
 pub use args::{Args, Rate};
