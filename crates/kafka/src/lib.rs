@@ -21,6 +21,7 @@ mod connection;
 mod consumer;
 mod error;
 mod group;
+mod records;
 pub mod retry;
 mod sasl;
 
@@ -34,4 +35,5 @@ pub use connection::{CloseReason, ConnectionError};
 pub use consumer::TopicPartition;
 pub use error::{ErrorCode, Written};
 pub use group::{Assignor, GroupError};
+pub use records::{BatchHeader, Compression, RecordsError, TimestampType, UnknownCompression};
 pub use sasl::AuthenticationError;
