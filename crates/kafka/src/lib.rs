@@ -1,7 +1,7 @@
 //! A Kafka client in pure Rust.
 //!
 //! [`Cluster`] is where everything begins: it connects, keeps what is known of topics, brokers and coordinators, and
-//! hands out producers, consumers and an `Admin`. Each layer is a module that knows only those before it:
+//! hands out producers, consumers and an [`Admin`]. Each layer is a module that knows only those before it:
 //!
 //! ```text
 //! connection (rskafka's messenger) ─▶ sasl ─▶ cluster (metadata, broker pool, coordinators)
@@ -14,19 +14,26 @@
 
 #![allow(dead_code, reason = "the producer and the consumer are the users of much of this")]
 
+mod admin;
 mod cluster;
 mod config;
 mod connection;
 mod consumer;
 mod error;
 mod group;
+mod records;
 pub mod retry;
 mod sasl;
 
+pub use admin::{
+    Admin, ClusterDescription, CommittedOffset, ConfigChange, ConfigEntry, ConfigResource, ConfigSource, CreatedTopic,
+    GroupDescription, GroupListing, GroupMember, ListedOffset, NewTopic, OffsetSpec,
+};
 pub use cluster::{BrokerInfo, Cluster, ClusterError, Metadata, Partition, Topic};
 pub use config::{ClientConfig, ConfigError, Endpoint, Sasl, Transport};
 pub use connection::{CloseReason, ConnectionError};
 pub use consumer::TopicPartition;
 pub use error::{ErrorCode, Written};
 pub use group::{Assignor, GroupError};
+pub use records::{BatchHeader, Compression, RecordsError, TimestampType, UnknownCompression};
 pub use sasl::AuthenticationError;

@@ -1,0 +1,5 @@
+//! What the client does against a whole broker: the sandbox, or any other that `GROCERY_TEST_BOOTSTRAP` names.
+
+mod admin;
+mod cluster;
+mod target;
