@@ -32,7 +32,10 @@ pub use admin::{
 pub use cluster::{BrokerInfo, Cluster, ClusterError, Metadata, Partition, Topic};
 pub use config::{ClientConfig, ConfigError, Endpoint, Sasl, Transport};
 pub use connection::{CloseReason, ConnectionError};
-pub use consumer::TopicPartition;
+pub use consumer::{
+    CommitError, Consumer, ConsumerConfig, ConsumerError, ConsumerEvent, ConsumerRecord, Headers, IsolationLevel,
+    OffsetReset, Position, Positions, RecordBatch, RecordIter, RecordRef, Revocation, StartFrom, TopicPartition,
+};
 pub use error::{ErrorCode, Written};
 pub use group::{Assignor, GroupError};
 pub use records::{BatchHeader, Compression, RecordsError, TimestampType, UnknownCompression};

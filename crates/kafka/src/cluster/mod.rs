@@ -22,7 +22,7 @@ use tracing::debug;
 pub(crate) use coordinators::CoordinatorKind;
 pub use error::ClusterError;
 pub use metadata::{BrokerInfo, Metadata, Partition, Topic};
-pub(crate) use pool::Lane;
+pub(crate) use pool::{ConsumerId, Lane};
 
 use self::coordinators::Coordinators;
 use self::pool::{Pool, Target};
@@ -165,10 +165,20 @@ impl Cluster {
     /// # Errors
     /// At once what waiting cannot mend, else [`ClusterError::NoCoordinator`].
     pub(crate) async fn coordinator(&self, kind: CoordinatorKind, key: &str) -> Result<Arc<Connection>, ClusterError> {
+        self.coordinator_on(kind, key, Lane::Coordinator).await
+    }
+
+    /// [`coordinator`](Self::coordinator) on another lane, for requests that the coordinator holds back.
+    pub(crate) async fn coordinator_on(
+        &self,
+        kind: CoordinatorKind,
+        key: &str,
+        lane: Lane,
+    ) -> Result<Arc<Connection>, ClusterError> {
         let waited = self.inner.config.api_timeout;
         let mut backoff = self.inner.config.retry.until(Instant::now() + waited);
         loop {
-            let attempt = timeout_at(backoff.deadline(), self.inner.coordinator(kind, key));
+            let attempt = timeout_at(backoff.deadline(), self.inner.coordinator(kind, key, lane));
             let last = match attempt.await {
                 Ok(Ok(connection)) => return Ok(connection),
                 Ok(Err(error)) if error.is_fatal() => return Err(error),
@@ -186,6 +196,11 @@ impl Cluster {
     /// Says that the coordinator answered that it is not it, or is gone: the next call looks it up again.
     pub(crate) fn forget_coordinator(&self, kind: CoordinatorKind, key: &str) {
         self.inner.coordinators.forget(kind, key);
+    }
+
+    /// Closes the connections that a consumer had to itself.
+    pub(crate) fn release(&self, consumer: ConsumerId) {
+        self.inner.pool.release(consumer);
     }
 
     /// Every topic of the cluster, without making them part of later refreshes.
@@ -299,7 +314,7 @@ impl Inner {
         Err(last.unwrap_or(ClusterError::Closed))
     }
 
-    async fn coordinator(&self, kind: CoordinatorKind, key: &str) -> Result<Arc<Connection>, ClusterError> {
+    async fn coordinator(&self, kind: CoordinatorKind, key: &str, lane: Lane) -> Result<Arc<Connection>, ClusterError> {
         let id = match self.coordinators.get(kind, key) {
             Some(id) => id,
             None => {
@@ -311,7 +326,7 @@ impl Inner {
                 id
             }
         };
-        self.broker(id, Lane::Coordinator).await
+        self.broker(id, lane).await
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::time::Instant;
@@ -28,10 +29,23 @@ pub(crate) enum Lane {
     General,
     /// Record batches out.
     Produce,
-    /// Record batches in.
-    Fetch,
-    /// Groups and transactions.
+    /// Record batches in, for one consumer: a long poll of one must not hold back another's.
+    Fetch(ConsumerId),
+    /// A consumer's Join and Sync, which wait for the other members. Two consumers on one socket would wait for each other.
+    Join(ConsumerId),
+    /// Groups and transactions: what is answered at once.
     Coordinator,
+}
+
+/// Tells the consumers of a process apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct ConsumerId(u64);
+
+impl ConsumerId {
+    pub(crate) fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
 }
 
 /// Whom to connect to.
@@ -148,6 +162,12 @@ impl Pool {
     pub(super) fn retain(&self, wanted: impl Fn(&Target) -> bool) {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         slots.retain(|(target, _), _| wanted(target));
+    }
+
+    /// Drops the connections that were made for this consumer alone.
+    pub(super) fn release(&self, consumer: ConsumerId) {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.retain(|(_, lane), _| !matches!(lane, Lane::Fetch(of) | Lane::Join(of) if *of == consumer));
     }
 
     fn slot(&self, target: &Target, lane: Lane) -> Arc<Slot> {

@@ -20,7 +20,7 @@ pub(crate) use builder::{BatchBuilder, NewRecord, Sequence, record_bytes_at_most
 pub use compression::{Compression, UnknownCompression};
 pub use header::{BatchHeader, TimestampType};
 #[allow(unused_imports, reason = "named by the consumer")]
-pub(crate) use reader::{Batch, Batches, ControlRecord, DecodedBatch, RecordHeaders, RecordView, Records};
+pub(crate) use reader::{Batch, Batches, ControlRecord, DecodedBatch, Place, RecordHeaders, RecordView, Records};
 
 /// Why bytes are not a batch of records, or cannot be read as one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -126,6 +126,19 @@ impl DecodedBatch {
     pub(crate) fn records(&self) -> Records<'_> {
         Records { header: &self.header, rest: &self.records, left: self.header.record_count }
     }
+
+    /// The records from a [`place`](Records::place) in this batch.
+    pub(crate) fn records_from(&self, place: Place) -> Records<'_> {
+        let start = self.records.len().saturating_sub(place.rest_bytes);
+        Records { header: &self.header, rest: &self.records[start..], left: place.left }
+    }
+}
+
+/// A place between two records of a batch, by what is left behind it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Place {
+    rest_bytes: usize,
+    left: i32,
 }
 
 /// Iterates the records of a batch; after an error nothing more comes.
@@ -159,6 +172,12 @@ impl<'a> Iterator for Records<'a> {
 }
 
 impl<'a> Records<'a> {
+    /// Where this iterator stands.
+    #[inline]
+    pub(crate) fn place(&self) -> Place {
+        Place { rest_bytes: self.rest.len(), left: self.left }
+    }
+
     fn take_record(&mut self) -> Result<RecordView<'a>, &'static str> {
         let len = take_varint(&mut self.rest).ok_or("it has fewer records than it says")?;
         let (mut body, rest) = usize::try_from(len)

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -40,7 +39,7 @@ pub(super) fn load(
     }
     layers.push(variables(environment, service)?);
     layers.push(from_flags(flags)?);
-    let mut config = Config { service, settings: BTreeMap::new(), notes: Vec::new(), tokens: Arc::default() };
+    let mut config = Config { service, settings: BTreeMap::new(), notes: Vec::new() };
     for layer in layers {
         config.settings.extend(layer.settings);
         config.notes.extend(layer.notes);

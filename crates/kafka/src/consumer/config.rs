@@ -1,0 +1,166 @@
+//! What a consumer can be told, by the names of Kafka's own clients.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::error::ConsumerError;
+use crate::TopicPartition;
+use crate::group::Assignor;
+
+/// Where to begin when a group has no committed offset for a partition, or when that offset is no longer in the log
+/// (`auto.offset.reset`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OffsetReset {
+    /// `earliest`: with the oldest record there is.
+    Earliest,
+    /// `latest`: with what is written from now on.
+    #[default]
+    Latest,
+    /// `none`: with an error.
+    None,
+}
+
+/// Where to begin in a partition that is assigned by hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StartFrom {
+    /// The oldest record there is.
+    Earliest,
+    /// What is written from now on.
+    Latest,
+    /// This offset.
+    Offset(i64),
+    /// The first record of this time or later, in milliseconds since 1970.
+    Timestamp(i64),
+    /// What the group has committed, else as `auto.offset.reset` says. Needs a group.
+    Committed,
+}
+
+/// Which records of transactions to read (`isolation.level`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum IsolationLevel {
+    /// Every record as soon as it is replicated.
+    #[default]
+    ReadUncommitted,
+}
+
+/// The settings of a consumer. [`ConsumerConfig::group`] and [`ConsumerConfig::assigned`] make one with Kafka's defaults,
+/// except that offsets are committed by the application unless [`enable_auto_commit`](Self::enable_auto_commit) is set.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct ConsumerConfig {
+    /// `group.id`. Without one, partitions are assigned by hand and nothing can be committed.
+    pub group_id: Option<String>,
+    /// `group.instance.id`: a name that this process keeps over restarts. Its partitions wait for it for
+    /// [`session_timeout`](Self::session_timeout) instead of being given to others (KIP-345).
+    pub group_instance_id: Option<String>,
+    /// The topics that the group reads.
+    pub topics: Vec<String>,
+    /// Partitions that this consumer reads without asking a group.
+    pub assignment: Vec<(TopicPartition, StartFrom)>,
+    /// `partition.assignment.strategy`, in order of preference. All members of a group must share one. The default is
+    /// cooperative-sticky alone: with `range` in the list every rebalance stops every member.
+    pub partition_assignment_strategy: Vec<Assignor>,
+    /// `auto.offset.reset`, `latest` as in Kafka.
+    pub auto_offset_reset: OffsetReset,
+    /// `enable.auto.commit`. Here `false`: the application says what it has done. When set, a batch counts as done when the
+    /// next one is asked for, and what is done is committed every [`auto_commit_interval`](Self::auto_commit_interval).
+    pub enable_auto_commit: bool,
+    /// `auto.commit.interval.ms`, 5 s.
+    pub auto_commit_interval: Duration,
+    /// `isolation.level`.
+    pub isolation_level: IsolationLevel,
+    /// `session.timeout.ms`, 45 s: how long the coordinator waits for a sign of life before it gives the partitions away.
+    pub session_timeout: Duration,
+    /// `heartbeat.interval.ms`, 3 s.
+    pub heartbeat_interval: Duration,
+    /// `max.poll.interval.ms`, 5 min: how long the application may be busy with what it was given before this consumer leaves
+    /// the group on its behalf. It is also how long a rebalance waits for it.
+    pub max_poll_interval: Duration,
+    /// `max.poll.records`, 500: the most records of one [`RecordBatch`](super::RecordBatch).
+    pub max_poll_records: usize,
+    /// `fetch.min.bytes`, 1: a broker answers once it has so much, or after [`fetch_max_wait`](Self::fetch_max_wait).
+    pub fetch_min_bytes: usize,
+    /// `fetch.max.wait.ms`, 500 ms.
+    pub fetch_max_wait: Duration,
+    /// `fetch.max.bytes`, 50 MiB: the most of one answer. A single larger batch still comes whole.
+    pub fetch_max_bytes: usize,
+    /// `max.partition.fetch.bytes`, 1 MiB.
+    pub max_partition_fetch_bytes: usize,
+    /// `queued.max.messages.kbytes` (librdkafka's name) in bytes, 64 MiB: the one budget for everything that is fetched or
+    /// being fetched and that the application has not finished with, over all partitions.
+    pub queued_max_bytes: usize,
+    /// `client.rack`.
+    pub client_rack: Option<String>,
+    /// How long [`close`](super::Consumer::close) may take to commit and to leave (`default.api.timeout.ms` of Java's close),
+    /// 30 s.
+    pub close_timeout: Duration,
+}
+
+impl ConsumerConfig {
+    /// A member of `group` that shares `topics` with the group's other members.
+    pub fn group(group: impl Into<String>, topics: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        Self { group_id: Some(group.into()), topics: topics.into_iter().map(Into::into).collect(), ..Self::defaults() }
+    }
+
+    /// A consumer of exactly these partitions, without a group.
+    pub fn assigned(partitions: impl IntoIterator<Item = (TopicPartition, StartFrom)>) -> Self {
+        Self { assignment: partitions.into_iter().collect(), ..Self::defaults() }
+    }
+
+    fn defaults() -> Self {
+        Self {
+            group_id: None,
+            group_instance_id: None,
+            topics: Vec::new(),
+            assignment: Vec::new(),
+            partition_assignment_strategy: vec![Assignor::CooperativeSticky],
+            auto_offset_reset: OffsetReset::default(),
+            enable_auto_commit: false,
+            auto_commit_interval: Duration::from_secs(5),
+            isolation_level: IsolationLevel::default(),
+            session_timeout: Duration::from_secs(45),
+            heartbeat_interval: Duration::from_secs(3),
+            max_poll_interval: Duration::from_secs(300),
+            max_poll_records: 500,
+            fetch_min_bytes: 1,
+            fetch_max_wait: Duration::from_millis(500),
+            fetch_max_bytes: 50 << 20,
+            max_partition_fetch_bytes: 1 << 20,
+            queued_max_bytes: 64 << 20,
+            client_rack: None,
+            close_timeout: Duration::from_secs(30),
+        }
+    }
+
+    pub(super) fn validate(&self) -> Result<(), ConsumerError> {
+        let refuse = |key: &'static str, problem: &str| Err(ConsumerError::Config { key, problem: Arc::from(problem) });
+        if self.topics.is_empty() == self.assignment.is_empty() {
+            return refuse(
+                "topics",
+                "a consumer needs either topics that it shares with a group or partitions of its own",
+            );
+        }
+        if !self.topics.is_empty() && self.group_id.as_deref().unwrap_or_default().is_empty() {
+            return refuse("group.id", "is missing: a consumer of topics belongs to a group");
+        }
+        if self.partition_assignment_strategy.is_empty() {
+            return refuse("partition.assignment.strategy", "is empty; use cooperative-sticky or range");
+        }
+        if self.heartbeat_interval >= self.session_timeout {
+            return refuse("heartbeat.interval.ms", "must be below session.timeout.ms, usually a third of it");
+        }
+        if self.max_poll_records == 0 {
+            return refuse("max.poll.records", "must be at least 1");
+        }
+        if self.max_partition_fetch_bytes == 0 || self.fetch_max_bytes == 0 {
+            return refuse("max.partition.fetch.bytes", "and fetch.max.bytes must be at least 1");
+        }
+        if self.queued_max_bytes < self.max_partition_fetch_bytes {
+            return refuse("queued.max.messages.kbytes", "must be at least max.partition.fetch.bytes");
+        }
+        if self.group_id.is_none() && self.assignment.iter().any(|(_, from)| *from == StartFrom::Committed) {
+            return refuse("group.id", "is missing: only a group has committed offsets");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,89 @@
+//! What the application's side and the task share: one lock, never held across an await, and a bell for each side.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::error::ConsumerError;
+use super::partitions::Partitions;
+use crate::TopicPartition;
+use crate::group::membership::Identity;
+
+/// The common ground of a consumer and its task.
+#[derive(Debug)]
+pub(super) struct Shared {
+    state: Mutex<State>,
+    /// Rings when there is something for the application.
+    pub(super) application: Notify,
+    /// Rings when there is something for the task, or room in the budget.
+    pub(super) task: Arc<Notify>,
+}
+
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) partitions: Partitions,
+    /// For the application, before any more records.
+    pub(super) news: VecDeque<News>,
+    /// The last revocation that the application has agreed to.
+    pub(super) gave_up: u64,
+    pub(super) application: Application,
+    /// How this member signs, for whoever commits by another way.
+    pub(super) identity: Option<Identity>,
+    /// The task has ended, and no more records will come.
+    pub(super) ended: bool,
+}
+
+/// Whether the application waits for records or is busy with some.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Application {
+    Polling,
+    Processing { since: Instant },
+}
+
+/// What the application is to know.
+#[derive(Debug)]
+pub(super) enum News {
+    Assigned(Vec<TopicPartition>),
+    Revoking { number: u64, partitions: Vec<TopicPartition> },
+    Lost(Vec<TopicPartition>),
+    Failed(ConsumerError),
+}
+
+impl Shared {
+    pub(super) fn new(now: Instant) -> Self {
+        let state = State {
+            partitions: Partitions::default(),
+            news: VecDeque::new(),
+            gave_up: 0,
+            application: Application::Processing { since: now },
+            identity: None,
+            ended: false,
+        };
+        Self { state: Mutex::new(state), application: Notify::new(), task: Arc::new(Notify::new()) }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells the application something and wakes it.
+    pub(super) fn tell(&self, news: News) {
+        self.lock().news.push_back(news);
+        self.application.notify_one();
+    }
+
+    /// The application agrees to give up what the revocation of this number names.
+    pub(super) fn give_up(&self, number: u64) {
+        let mut state = self.lock();
+        state.gave_up = state.gave_up.max(number);
+        drop(state);
+        self.task.notify_one();
+    }
+}
+
+/// The members of a set, for the application.
+pub(super) fn list(partitions: &BTreeSet<TopicPartition>) -> Vec<TopicPartition> {
+    partitions.iter().cloned().collect()
+}

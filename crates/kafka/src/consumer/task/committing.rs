@@ -1,0 +1,130 @@
+//! The task's commits.
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::{Done, Group, Task};
+use crate::TopicPartition;
+use crate::cluster::ClusterError;
+use crate::consumer::calls::PerPartition;
+use crate::consumer::commits::{Finished, Next, Purpose};
+use crate::consumer::error::{CommitError, ConsumerError};
+use crate::consumer::positions::Positions;
+use crate::group::membership::Identity;
+use crate::group::subscription::NO_GENERATION;
+
+impl Task {
+    pub(super) fn commit(
+        &mut self,
+        positions: Positions,
+        reply: oneshot::Sender<Result<(), CommitError>>,
+        now: Instant,
+    ) {
+        match &mut self.group {
+            Some(group) => group.commits.push(positions, Purpose::Application(reply), now),
+            // The application may no longer wait for it.
+            None => drop(reply.send(Err(CommitError::NoGroup))),
+        }
+    }
+
+    pub(super) fn ask_committed(
+        &self,
+        partitions: Vec<TopicPartition>,
+        reply: oneshot::Sender<Result<Positions, ConsumerError>>,
+    ) {
+        let Some(group) = &self.group else {
+            let problem = "is missing: only a group has committed offsets".into();
+            drop(reply.send(Err(ConsumerError::Config { key: "group.id", problem })));
+            return;
+        };
+        let calls = group.calls.clone();
+        self.start(async move {
+            let answer = calls.committed(&partitions, false).await;
+            let read = |answer: PerPartition<_>| {
+                answer.into_iter().filter_map(|(name, place)| Some((name, place.ok()??))).collect()
+            };
+            let _ = reply.send(answer.map(read).map_err(ConsumerError::Cluster));
+            Done::Answered
+        });
+    }
+
+    /// Sends the next commit, if one can be sent.
+    pub(super) fn tend_commits(&mut self, now: Instant) {
+        loop {
+            let automatic = self.config.enable_auto_commit && self.closing.is_none();
+            let Some(group) = &mut self.group else { return };
+            if automatic && now >= group.next_auto_commit {
+                group.next_auto_commit = now + self.config.auto_commit_interval;
+                let done = self.shared.lock().partitions.uncommitted();
+                if !done.is_empty() {
+                    group.commits.push(done, Purpose::Interval, now);
+                }
+            }
+            let identity = identity(group);
+            let membership = group.membership.as_ref();
+            let owned =
+                |partition: &TopicPartition| membership.is_none_or(|membership| membership.owned().contains(partition));
+            match group.commits.next(identity.as_ref(), owned, now) {
+                Next::Wait => return,
+                Next::Finished(finished) => self.commit_finished(finished, now),
+                Next::Send(positions) => {
+                    let Some(identity) = identity else { return };
+                    let calls = group.calls.clone();
+                    self.start(async move {
+                        let answer = calls.commit(&identity, &positions).await;
+                        Done::Committed(identity.generation, answer)
+                    });
+                    return;
+                }
+            }
+        }
+    }
+
+    pub(super) fn next_commit(&self, group: &Group, now: Instant) -> Option<Instant> {
+        let automatic = self.config.enable_auto_commit.then_some(group.next_auto_commit);
+        group.commits.next_attempt(now).into_iter().chain(automatic).min()
+    }
+
+    pub(super) fn commit_answered(
+        &mut self,
+        generation: i32,
+        answer: Result<PerPartition<()>, ClusterError>,
+        now: Instant,
+    ) {
+        let jitter = self.rng.f64();
+        let Some(group) = &mut self.group else { return };
+        let (finished, coordinator_moved) = group.commits.answered(generation, answer, now, jitter);
+        if coordinator_moved {
+            group.calls.forget_coordinator();
+        }
+        if let Some(finished) = finished {
+            self.commit_finished(finished, now);
+        }
+    }
+
+    fn commit_finished(&mut self, finished: Finished, now: Instant) {
+        let Finished { committed, purpose, result } = finished;
+        self.shared.lock().partitions.committed(&committed);
+        let group = self.config.group_id.as_deref().unwrap_or_default();
+        match (purpose, result) {
+            // The application may no longer wait for it.
+            (Purpose::Application(reply), result) => drop(reply.send(result)),
+            (Purpose::Revocation(number), result) => {
+                if let Err(error) = result {
+                    tracing::warn!(group, "giving partitions up without a commit: {error}");
+                }
+                self.revoked(number, now);
+            }
+            (Purpose::Interval | Purpose::Close, Err(error)) => tracing::warn!(group, "not committed: {error}"),
+            (Purpose::Interval | Purpose::Close, Ok(())) => tracing::debug!(group, ?committed, "committed"),
+        }
+    }
+}
+
+/// How a commit is signed now; a consumer that assigns its own partitions signs with no generation.
+fn identity(group: &Group) -> Option<Identity> {
+    match &group.membership {
+        Some(membership) => membership.commit_identity(),
+        None => Some(Identity { generation: NO_GENERATION, member_id: String::new(), instance_id: None }),
+    }
+}

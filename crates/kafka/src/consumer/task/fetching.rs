@@ -1,0 +1,209 @@
+//! The task's fetches: one at a time to each broker, within the budget.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::{Done, Task};
+use crate::consumer::budget::Reservation;
+use crate::consumer::error::ConsumerError;
+use crate::consumer::fetch::{Fetch, Fetched, PartitionOutcome};
+use crate::consumer::partitions::{ListedAt, Place, Plan, Want};
+use crate::consumer::positions::Position;
+use crate::consumer::reading::{Chunk, next_fetch};
+use crate::consumer::shared::Application;
+use crate::error::ErrorCode;
+
+/// How long a fetch may be held back while other partitions of the broker are left out of it: they are taken in as soon as the
+/// application has made room, and must not wait a whole `fetch.max.wait.ms` for it.
+const SHORT_WAIT: Duration = Duration::from_millis(50);
+
+impl Task {
+    /// Starts a fetch to every broker that is free and leads a partition with room.
+    pub(super) fn fetch(&mut self, now: Instant) {
+        self.away.retain(|broker, (_, at)| *at > now || self.fetching.contains(broker));
+        let metadata = self.cluster.metadata();
+        let plans = {
+            let mut state = self.shared.lock();
+            let plans = state.partitions.plan(
+                now,
+                self.config.max_partition_fetch_bytes,
+                |partition| metadata.leader(&partition.topic, partition.partition).map(|(leader, _)| leader),
+                |broker| !self.fetching.contains(&broker) && !self.away.contains_key(&broker),
+            );
+            if state.partitions.any_without_leader(|p| metadata.leader(&p.topic, p.partition).is_some()) {
+                self.cluster.metadata_is_stale();
+            }
+            plans
+        };
+        for (broker, plan) in plans {
+            let Some(room) = self.room(&plan) else { break };
+            self.shared.lock().partitions.fetching(&plan.wants);
+            self.fetching.insert(broker);
+            let fetch = Fetch {
+                broker,
+                consumer: self.consumer,
+                wants: plan.wants,
+                max_wait: if plan.left_out {
+                    self.config.fetch_max_wait.min(SHORT_WAIT)
+                } else {
+                    self.config.fetch_max_wait
+                },
+                min_bytes: self.config.fetch_min_bytes,
+                max_partition_bytes: self.config.max_partition_fetch_bytes,
+                isolation_level: 0,
+                room,
+            };
+            let (cluster, patience) = (self.cluster.clone(), self.cluster.config().request_timeout);
+            self.start(async move { Done::Fetched(fetch.run(cluster, patience).await) });
+        }
+    }
+
+    /// Room for the answer to one fetch.
+    fn room(&self, plan: &Plan) -> Option<Reservation> {
+        let each = self.config.max_partition_fetch_bytes;
+        let wanted = each.saturating_mul(plan.wants.len()).min(self.config.fetch_max_bytes);
+        let least = each.min(wanted);
+        self.budget.reserve(wanted, least).or_else(|| {
+            let state = self.shared.lock();
+            let starving = state.application == Application::Polling && state.partitions.is_drained();
+            (starving && self.fetching.is_empty()).then(|| self.budget.reserve_anyway(least))
+        })
+    }
+
+    pub(super) fn fetched(&mut self, fetched: Fetched, now: Instant) {
+        let Fetched { broker, wants, outcome, held } = fetched;
+        self.fetching.remove(&broker);
+        {
+            let mut state = self.shared.lock();
+            wants.iter().for_each(|(want, _)| state.partitions.fetch_ended(want));
+        }
+        let outcomes = match outcome {
+            Ok(outcomes) => outcomes,
+            Err(error) if error.is_retriable() => {
+                tracing::debug!(broker, "fetch failed: {error}");
+                let failures = self.away.get(&broker).map_or(0, |(failures, _)| *failures) + 1;
+                self.away.insert(broker, (failures, now + self.retry.wait(failures, self.rng.f64())));
+                self.cluster.metadata_is_stale();
+                return;
+            }
+            Err(error) => return self.fail(ConsumerError::Cluster(error)),
+        };
+        self.away.remove(&broker);
+        let mut came = false;
+        for outcome in outcomes {
+            let Some((want, from)) = wants.get(outcome.want) else { continue };
+            came |= self.take_outcome(want, *from, outcome, &held, now);
+        }
+        if came {
+            self.shared.application.notify_one();
+        }
+    }
+
+    /// Queues what came for a partition, or does what its error calls for; says whether something was queued.
+    fn take_outcome(
+        &mut self,
+        want: &Want,
+        from: Position,
+        outcome: PartitionOutcome,
+        held: &Arc<Reservation>,
+        now: Instant,
+    ) -> bool {
+        if let Some(code) = outcome.code {
+            self.partition_failed(want, from, &outcome, code, now);
+            return false;
+        }
+        if let Some(end) = outcome.diverged {
+            self.truncated(want, from, end);
+            return false;
+        }
+        let mut state = self.shared.lock();
+        state.partitions.reached(want, outcome.high_watermark);
+        if outcome.records.is_empty() {
+            return false;
+        }
+        let Some(next) = next_fetch(&outcome.records) else {
+            drop(state);
+            let partition = want.partition.clone();
+            let problem = format!("{} bytes came and no whole batch in them", outcome.records.len()).into();
+            let (offset, next_offset) = (from.offset, from.offset + 1);
+            self.halt(want, ConsumerError::Corrupt { partition, offset, next_offset, problem });
+            return false;
+        };
+        let chunk = Chunk {
+            partition: want.partition.clone(),
+            stamp: want.stamp,
+            records: outcome.records,
+            from,
+            high_watermark: outcome.high_watermark,
+            held: Arc::clone(held),
+        };
+        // A broker that sent what lies behind us would have us ask for the same again and again.
+        let next = if next.offset > from.offset { next } else { Position { offset: from.offset + 1, ..next } };
+        state.partitions.queue(chunk, next);
+        true
+    }
+
+    fn partition_failed(
+        &mut self,
+        want: &Want,
+        from: Position,
+        outcome: &PartitionOutcome,
+        code: ErrorCode,
+        now: Instant,
+    ) {
+        let partition = &want.partition;
+        tracing::debug!(%partition, offset = from.offset, %code, "fetch");
+        if let Some((leader, epoch)) = outcome.leader {
+            self.cluster.leader_hint(&partition.topic, partition.partition, leader, epoch);
+        }
+        match code {
+            ErrorCode::OFFSET_OUT_OF_RANGE => self.out_of_range(want, from, outcome.log_start),
+            ErrorCode::CORRUPT_MESSAGE => {
+                let (offset, next_offset) = (from.offset, from.offset + 1);
+                let problem = "the broker cannot read it either (CORRUPT_MESSAGE)".into();
+                self.halt(want, ConsumerError::Corrupt { partition: partition.clone(), offset, next_offset, problem });
+            }
+            code if code.is_retriable() => {
+                if code.refreshes_metadata() {
+                    self.cluster.metadata_is_stale();
+                }
+                self.try_again(want, now);
+            }
+            code => self.refuse(want, from.offset, code),
+        }
+    }
+
+    fn out_of_range(&mut self, want: &Want, from: Position, log_start: i64) {
+        let partition = &want.partition;
+        match ListedAt::of(self.config.auto_offset_reset) {
+            Some(at) => {
+                tracing::warn!(
+                    %partition, offset = from.offset, log_start, auto_offset_reset = ?at,
+                    "the offset is not in the log; going on as auto.offset.reset says"
+                );
+                self.shared.lock().partitions.locate(want, Place::Listed(at));
+            }
+            None => {
+                let (partition, offset) = (partition.clone(), from.offset);
+                self.halt(want, ConsumerError::OffsetOutOfRange { partition, offset, log_start });
+            }
+        }
+    }
+
+    /// The log was cut off behind us by an election (KIP-320): what was read beyond its end is no more.
+    fn truncated(&mut self, want: &Want, from: Position, end: Position) {
+        tracing::warn!(
+            partition = %want.partition, read_to = from.offset, log_end = end.offset,
+            "the log was truncated; reading on from its new end"
+        );
+        let mut state = self.shared.lock();
+        // What is queued may be of the part that is gone, so it is dropped and fetched again.
+        let application = state.partitions.position(&want.partition).filter(|at| at.offset < end.offset);
+        let position = application.unwrap_or(if end.offset < from.offset { end } else { Position::at(from.offset) });
+        if state.partitions.is_current(&want.partition, want.stamp) {
+            state.partitions.seek(&want.partition, Place::At(position));
+        }
+    }
+}

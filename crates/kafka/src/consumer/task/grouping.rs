@@ -1,0 +1,235 @@
+//! The task as a member of a group: carries out what the membership calls for.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+
+use super::{Done, Revocation, Task};
+use crate::cluster::{Cluster, ClusterError, Metadata};
+use crate::consumer::commits::Purpose;
+use crate::consumer::config::ConsumerConfig;
+use crate::consumer::error::ConsumerError;
+use crate::consumer::partitions::Place;
+use crate::consumer::shared::{Application, News, list};
+use crate::error::ErrorCode;
+use crate::group::assignor::PartitionCounts;
+use crate::group::membership::{Effect, Failure, Membership, MembershipConfig};
+use crate::retry::RetryPolicy;
+
+/// How often a topic that does not exist is asked for, and how often that is said.
+const LOOK_FOR_TOPICS: Duration = Duration::from_secs(2);
+const SAY_MISSING: Duration = Duration::from_secs(30);
+/// How long a leader waits for the partition counts of topics that it did not know before.
+const DESCRIBE: Duration = Duration::from_secs(5);
+
+pub(super) fn membership(
+    config: &ConsumerConfig,
+    group: &str,
+    retry: RetryPolicy,
+    rng: fastrand::Rng,
+    now: Instant,
+) -> Option<Membership> {
+    if config.topics.is_empty() {
+        return None;
+    }
+    let settings = MembershipConfig {
+        group: group.to_owned(),
+        instance_id: config.group_instance_id.clone(),
+        assignors: config.partition_assignment_strategy.clone(),
+        session_timeout: config.session_timeout,
+        heartbeat_interval: config.heartbeat_interval,
+        max_poll_interval: config.max_poll_interval,
+        retry,
+        rack: config.client_rack.clone(),
+    };
+    let topics = config.topics.iter().map(|topic| Arc::from(topic.as_str())).collect();
+    Some(Membership::new(settings, topics, rng, now))
+}
+
+impl Task {
+    /// Lets the membership look at the clock and at the application.
+    pub(super) fn tend_membership(&mut self, now: Instant) {
+        let application = self.shared.lock().application;
+        self.with_membership(|member| {
+            match application {
+                Application::Polling => member.application_polls(true, now),
+                Application::Processing { since } => member.application_polls(false, since),
+            }
+            member.tick(now)
+        });
+    }
+
+    pub(super) fn with_membership(&mut self, step: impl FnOnce(&mut Membership) -> Vec<Effect>) {
+        let Some(member) = self.group.as_mut().and_then(|group| group.membership.as_mut()) else { return };
+        let effects = step(member);
+        let identity = member.commit_identity();
+        if !effects.is_empty() {
+            self.shared.lock().identity = identity;
+        }
+        for effect in effects {
+            self.carry_out(effect);
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect) {
+        let Some(group) = &mut self.group else { return };
+        let calls = group.calls.clone();
+        match effect {
+            Effect::Join(join) => self.start(async move {
+                settle(calls.join(&join).await).map_or_else(Done::Fatal, |answer| Done::Joined(join.ticket, answer))
+            }),
+            Effect::Sync(sync) => self.start(async move {
+                settle(calls.sync(&sync).await).map_or_else(Done::Fatal, |answer| Done::Synced(sync.ticket, answer))
+            }),
+            Effect::Heartbeat { ticket, identity } => {
+                // Shorter than a session, so that a coordinator that moved is found while there is time.
+                let bound = self.config.session_timeout / 3;
+                self.start(async move {
+                    let answer = match timeout(bound, calls.heartbeat(&identity)).await {
+                        Ok(answer) => settle(answer),
+                        Err(_) => Ok(Err(Failure::Unreachable(format!("no answer to a heartbeat within {bound:?}")))),
+                    };
+                    answer.map_or_else(Done::Fatal, |answer| Done::Heartbeat(ticket, answer))
+                });
+            }
+            Effect::Leave { identity, reason } => self.start(async move {
+                if let Err(error) = calls.leave(&identity, reason).await {
+                    tracing::debug!(group = calls.group, "could not leave the group: {error}");
+                }
+                Done::Left
+            }),
+            Effect::Describe { ticket, topics } => {
+                let cluster = self.cluster.clone();
+                self.start(async move { Done::Described(ticket, describe(&cluster, &topics).await) });
+            }
+            Effect::ForgetCoordinator => calls.forget_coordinator(),
+            Effect::Revoke(partitions) => {
+                group.revocations += 1;
+                let number = group.revocations;
+                tracing::info!(group = calls.group, partitions = ?names(&partitions), "giving partitions up");
+                self.shared.lock().partitions.revoke(&partitions);
+                self.shared.tell(News::Revoking { number, partitions: list(&partitions) });
+                group.revocation = Some(Revocation { number, partitions, committing: false });
+            }
+            Effect::Lost(partitions) => {
+                tracing::warn!(group = calls.group, partitions = ?names(&partitions), "partitions lost without a commit");
+                group.revocation = None;
+                self.shared.lock().partitions.remove(&partitions);
+                self.shared.tell(News::Lost(list(&partitions)));
+            }
+            Effect::Assigned(partitions) => {
+                let mut state = self.shared.lock();
+                for partition in &partitions {
+                    state.partitions.assign(partition.clone(), Place::Committed);
+                }
+                drop(state);
+                self.shared.tell(News::Assigned(list(&partitions)));
+            }
+            Effect::Failed(error) => self.fail(ConsumerError::Group(error)),
+        }
+    }
+
+    /// Takes a revocation further: once the application agrees, what it has done with is committed, and then the partitions go.
+    pub(super) fn tend_revocation(&mut self, now: Instant) {
+        let closing = self.closing.is_some();
+        let Some(group) = &mut self.group else { return };
+        let Some(revocation) = group.revocation.as_mut().filter(|revocation| !revocation.committing) else { return };
+        let state = self.shared.lock();
+        if state.gave_up < revocation.number && !closing {
+            return;
+        }
+        let mut done = state.partitions.uncommitted();
+        drop(state);
+        done.retain(|partition| revocation.partitions.contains(partition));
+        revocation.committing = true;
+        // Even without positions it takes its turn: commits of the application that came before it go first.
+        group.commits.push(done, Purpose::Revocation(revocation.number), now);
+    }
+
+    /// The positions of partitions that are given up are committed, as far as that was possible.
+    pub(super) fn revoked(&mut self, number: u64, now: Instant) {
+        let Some(group) = &mut self.group else { return };
+        let Some(revocation) = group.revocation.take_if(|revocation| revocation.number == number) else { return };
+        self.shared.lock().partitions.remove(&revocation.partitions);
+        self.with_membership(|member| {
+            member.revoked(now);
+            member.tick(now)
+        });
+    }
+
+    pub(super) fn metadata_changed(&mut self) {
+        let counts = counts(&self.metadata.borrow_and_update());
+        let now = Instant::now();
+        self.with_membership(|member| member.metadata_changed(&counts, now));
+    }
+
+    /// Makes the topics part of every metadata refresh, and reports those that this principal may not read.
+    pub(super) fn learn_topics(&self) {
+        let assigned = self.config.assignment.iter().map(|(partition, _)| partition.topic.to_string());
+        let topics: BTreeSet<String> = self.config.topics.iter().cloned().chain(assigned).collect();
+        for topic in topics {
+            let cluster = self.cluster.clone();
+            self.start(async move {
+                match cluster.topic_metadata(&[&topic]).await {
+                    Err(error) if error.is_fatal() => Done::Topics(Err(error)),
+                    _ => Done::Topics(Ok(())),
+                }
+            });
+        }
+    }
+
+    /// A topic that does not exist yet is waited for, and that is said now and then.
+    pub(super) fn look_for_topics(&mut self, now: Instant) {
+        if now < self.missing_topics.next_look {
+            return;
+        }
+        self.missing_topics.next_look = now + LOOK_FOR_TOPICS;
+        let metadata = self.metadata.borrow();
+        let missing: Vec<&String> = self.config.topics.iter().filter(|name| metadata.topic(name).is_none()).collect();
+        if missing.is_empty() {
+            return;
+        }
+        self.cluster.metadata_is_stale();
+        if now >= self.missing_topics.next_warning {
+            self.missing_topics.next_warning = now + SAY_MISSING;
+            tracing::warn!(topics = ?missing, "waiting for topics that do not exist, or that this principal may not describe");
+        }
+    }
+}
+
+fn names(partitions: &BTreeSet<crate::TopicPartition>) -> Vec<String> {
+    partitions.iter().map(ToString::to_string).collect()
+}
+
+/// A failure that the membership deals with, or one that it cannot.
+fn settle<T>(answer: Result<Result<T, Failure>, ClusterError>) -> Result<Result<T, Failure>, ClusterError> {
+    match answer {
+        Ok(answer) => Ok(answer),
+        Err(error) if error.is_retriable() => Ok(Err(Failure::Unreachable(error.to_string()))),
+        Err(error) if error.code() == Some(ErrorCode::GROUP_AUTHORIZATION_FAILED) => {
+            Ok(Err(Failure::code(ErrorCode::GROUP_AUTHORIZATION_FAILED)))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn counts(metadata: &Metadata) -> PartitionCounts {
+    metadata
+        .topics()
+        .map(|topic| (Arc::clone(&topic.name), i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX)))
+        .collect()
+}
+
+/// The partition counts of these topics, as far as they can be had in a short time.
+async fn describe(cluster: &Cluster, topics: &BTreeSet<Arc<str>>) -> PartitionCounts {
+    let known = cluster.metadata();
+    for topic in topics.iter().filter(|topic| known.topic(topic).is_none()) {
+        // One that does not exist is left out of this assignment; when it appears, the leader calls for another.
+        let _ = timeout(DESCRIBE, cluster.topic_metadata(&[topic])).await;
+    }
+    let mut counts = counts(&cluster.metadata());
+    counts.retain(|topic, _| topics.contains(topic));
+    counts
+}

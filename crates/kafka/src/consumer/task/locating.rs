@@ -1,0 +1,159 @@
+//! Finding out where to begin: what the group has committed, else what `auto.offset.reset` says.
+
+use std::collections::BTreeMap;
+
+use tokio::time::Instant;
+
+use super::{Done, Task};
+use crate::TopicPartition;
+use crate::cluster::ClusterError;
+use crate::consumer::calls::{PerPartition, list_offsets};
+use crate::consumer::config::IsolationLevel;
+use crate::consumer::error::ConsumerError;
+use crate::consumer::partitions::{ListedAt, Place, Want};
+use crate::consumer::positions::Position;
+use crate::error::ErrorCode;
+
+impl Task {
+    /// Asks for the places that are not known yet.
+    pub(super) fn locate(&mut self, now: Instant) {
+        let (committed, listed) = {
+            let mut state = self.shared.lock();
+            (state.partitions.ask_committed(now), state.partitions.ask_listed(now))
+        };
+        if !committed.is_empty() {
+            self.ask_coordinator(committed);
+        }
+        let metadata = self.cluster.metadata();
+        let mut by_leader: BTreeMap<i32, Vec<(Want, ListedAt)>> = BTreeMap::new();
+        for (want, at) in listed {
+            match metadata.leader(&want.partition.topic, want.partition.partition) {
+                Some((leader, _)) => by_leader.entry(leader).or_default().push((want, at)),
+                None => {
+                    self.cluster.metadata_is_stale();
+                    self.try_again(&want, now);
+                }
+            }
+        }
+        for (leader, wants) in by_leader {
+            let cluster = self.cluster.clone();
+            self.start(async move {
+                let answer = list_offsets(&cluster, leader, &wants).await;
+                Done::Listed(wants, answer)
+            });
+        }
+    }
+
+    fn ask_coordinator(&self, wants: Vec<Want>) {
+        let Some(group) = &self.group else { return };
+        let calls = group.calls.clone();
+        let require_stable = self.config.isolation_level != IsolationLevel::ReadUncommitted;
+        self.start(async move {
+            let partitions: Vec<TopicPartition> = wants.iter().map(|want| want.partition.clone()).collect();
+            let answer = calls.committed(&partitions, require_stable).await;
+            Done::Located(wants, answer)
+        });
+    }
+
+    pub(super) fn located(
+        &mut self,
+        wants: Vec<Want>,
+        answer: Result<PerPartition<Option<Position>>, ClusterError>,
+        now: Instant,
+    ) {
+        let mut answer = match answer {
+            Ok(answer) => answer,
+            Err(error) => return self.not_located(&wants, error, now),
+        };
+        for want in wants {
+            match answer.remove(&want.partition) {
+                Some(Ok(Some(position))) => {
+                    tracing::debug!(partition = %want.partition, offset = position.offset, "begins where the group left off");
+                    self.shared.lock().partitions.locate(&want, Place::At(position));
+                }
+                Some(Ok(None)) => match ListedAt::of(self.config.auto_offset_reset) {
+                    Some(at) => self.shared.lock().partitions.locate(&want, Place::Listed(at)),
+                    None => {
+                        let group = self.config.group_id.clone().unwrap_or_default();
+                        self.halt(&want, ConsumerError::NoOffset { group, partition: want.partition.clone() });
+                    }
+                },
+                Some(Err(code)) if code.is_retriable() => self.try_again(&want, now),
+                Some(Err(code)) => self.refuse(&want, 0, code),
+                None => self.try_again(&want, now),
+            }
+        }
+    }
+
+    pub(super) fn listed(
+        &mut self,
+        wants: Vec<(Want, ListedAt)>,
+        answer: Result<PerPartition<Option<Position>>, ClusterError>,
+        now: Instant,
+    ) {
+        let mut answer = match answer {
+            Ok(answer) => answer,
+            Err(error) => {
+                let wants: Vec<Want> = wants.into_iter().map(|(want, _)| want).collect();
+                return self.not_located(&wants, error, now);
+            }
+        };
+        for (want, at) in wants {
+            match answer.remove(&want.partition) {
+                Some(Ok(Some(position))) => {
+                    // The epoch that ListOffsets returns is of the record at the offset, not of the one before it.
+                    let place = Place::At(Position::at(position.offset));
+                    tracing::debug!(partition = %want.partition, offset = position.offset, ?at, "begins by offset reset");
+                    self.shared.lock().partitions.locate(&want, place);
+                }
+                // No record is so late: go on with what comes next.
+                Some(Ok(None)) => self.shared.lock().partitions.locate(&want, Place::Listed(ListedAt::Latest)),
+                Some(Err(code)) if code.is_retriable() => {
+                    if code.refreshes_metadata() {
+                        self.cluster.metadata_is_stale();
+                    }
+                    self.try_again(&want, now);
+                }
+                Some(Err(code)) => self.refuse(&want, 0, code),
+                None => self.try_again(&want, now),
+            }
+        }
+    }
+
+    fn not_located(&mut self, wants: &[Want], error: ClusterError, now: Instant) {
+        if error.is_retriable() {
+            tracing::debug!("positions are not known yet: {error}");
+            if let Some(group) = self.group.as_ref().filter(|_| error.code().is_none_or(ErrorCode::moves_coordinator)) {
+                group.calls.forget_coordinator();
+            }
+        } else {
+            self.fail(ConsumerError::Cluster(error));
+        }
+        for want in wants {
+            self.try_again(want, now);
+        }
+    }
+
+    pub(super) fn try_again(&mut self, want: &Want, now: Instant) {
+        let (retry, jitter) = (self.retry, self.rng.f64());
+        self.shared.lock().partitions.retry(want, now, |failures| retry.wait(failures, jitter));
+    }
+
+    /// Stops a partition and says why, once.
+    pub(super) fn halt(&mut self, want: &Want, error: ConsumerError) {
+        if self.shared.lock().partitions.halt(want) {
+            tracing::warn!(partition = %want.partition, "{error}");
+            self.fail(error);
+        }
+    }
+
+    pub(super) fn refuse(&mut self, want: &Want, offset: i64, code: ErrorCode) {
+        let partition = want.partition.clone();
+        let error = if code.is_authorization() {
+            ConsumerError::NotAuthorized { topic: partition.topic }
+        } else {
+            ConsumerError::Refused { partition, offset, code }
+        };
+        self.halt(want, error);
+    }
+}
