@@ -2,4 +2,5 @@
 
 mod admin;
 mod cluster;
+mod login;
 mod target;
