@@ -1,0 +1,215 @@
+//! From a framed Avro record to a value.
+
+use std::collections::HashMap;
+use std::marker::PhantomData;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+use apache_avro::Schema;
+use apache_avro::reader::datum::GenericDatumReader;
+use serde::de::DeserializeOwned;
+
+use crate::client::RegistryClient;
+use crate::compatibility::ParsedSchema;
+use crate::error::RegistryError;
+use crate::interned::interned;
+use crate::serializer::resolve;
+use crate::wire::{self, FrameError, SchemaId};
+
+/// How long an id that the registry does not know is taken to be unknown. A stream of records that are not Avro must not
+/// become a stream of requests; an id whose schema is registered late is known soon after.
+const UNKNOWN_FOR: Duration = Duration::from_secs(10);
+
+/// So many unknown ids are remembered.
+const MOST_UNKNOWN: usize = 1_000;
+
+/// Reads values of one type, whatever schema wrote them.
+///
+/// Decoding does not wait: a schema id that was not met before is an error that [`learn`](Self::learn) mends, and
+/// [`read`](Self::read) does both.
+pub struct AvroDeserializer<T> {
+    client: RegistryClient,
+    /// Sent along, so that the registry can decide about access by subject.
+    subject: String,
+    schema: &'static Schema,
+    parsed: ParsedSchema,
+    known: RwLock<HashMap<SchemaId, Arc<Reading>>>,
+    unknown: Mutex<HashMap<SchemaId, (Instant, String)>>,
+    values: PhantomData<fn() -> T>,
+}
+
+/// How to read what one schema wrote.
+enum Reading {
+    /// It is ours: straight into the value.
+    Direct(GenericDatumReader<'static>),
+    /// It is another: through Avro's schema resolution.
+    Resolved(GenericDatumReader<'static>),
+}
+
+/// A record that is not read.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DeserializeError {
+    /// It is not framed: another kind of producer wrote it.
+    #[error("it is no Avro record of a schema registry: {0}")]
+    Frame(#[from] FrameError),
+    /// Its schema has not been met before: [`AvroDeserializer::learn`] it and decode again.
+    #[error("its {0} has not been fetched yet")]
+    Unmet(SchemaId),
+    /// The registry does not know its schema.
+    #[error("its {id} is unknown to the registry: {reason}")]
+    UnknownSchema {
+        /// The id in the record.
+        id: SchemaId,
+        /// The registry's words.
+        reason: String,
+    },
+    /// Its schema is none that this program can read from.
+    #[error("its {id} does not fit: {reason}")]
+    Unfit {
+        /// The id in the record.
+        id: SchemaId,
+        /// Why.
+        reason: String,
+    },
+    /// Its body is not what its schema says.
+    #[error("its body does not fit its {id}: {reason}")]
+    Body {
+        /// The id in the record.
+        id: SchemaId,
+        /// Where reading stopped.
+        reason: String,
+    },
+    /// The registry cannot be asked about its schema. This says nothing about the record.
+    #[error(transparent)]
+    Registry(RegistryError),
+}
+
+impl DeserializeError {
+    /// Whether the record itself is at fault, and will be at every further attempt. Otherwise the registry is.
+    #[must_use]
+    pub fn is_about_the_record(&self) -> bool {
+        !matches!(self, Self::Registry(_) | Self::Unmet(_))
+    }
+}
+
+impl<T: DeserializeOwned> AvroDeserializer<T> {
+    /// A deserializer for records of `subject` into values of `schema`, the schema in this program.
+    ///
+    /// # Errors
+    /// The schema in this program cannot be used.
+    pub fn new(client: &RegistryClient, subject: &str, schema: &str) -> Result<Self, String> {
+        Ok(Self {
+            client: client.clone(),
+            subject: subject.to_owned(),
+            schema: interned(schema, &[])?,
+            parsed: ParsedSchema::parse(schema, &[]).map_err(|error| error.to_string())?,
+            known: RwLock::default(),
+            unknown: Mutex::default(),
+            values: PhantomData,
+        })
+    }
+
+    /// Reads a value without waiting.
+    ///
+    /// `header` is the record's last header of the name [`wire::VALUE_SCHEMA_HEADER`], if it has one.
+    ///
+    /// # Errors
+    /// See [`DeserializeError`].
+    pub fn decode(&self, header: Option<&[u8]>, value: &[u8]) -> Result<T, DeserializeError> {
+        let (id, mut body) = wire::split_with_header(header, value)?;
+        let reading = self.known.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
+        let reading = reading.ok_or(DeserializeError::Unmet(id))?;
+        let wrong = |reason| DeserializeError::Body { id, reason };
+        let read = match &*reading {
+            Reading::Direct(reader) => reader.read_deser(&mut body),
+            Reading::Resolved(reader) => {
+                reader.read_value(&mut body).and_then(|value| apache_avro::from_value::<T>(&value))
+            }
+        };
+        let value = read.map_err(|error| wrong(error.to_string()))?;
+        if body.is_empty() { Ok(value) } else { Err(wrong(format!("{} bytes are left over", body.len()))) }
+    }
+
+    /// Fetches a schema, so that what it wrote can be decoded. Cancel safe.
+    ///
+    /// # Errors
+    /// The registry does not know it, cannot be asked, or it is none that this program can read from.
+    pub async fn learn(&self, id: SchemaId) -> Result<(), DeserializeError> {
+        if let Some(reason) = self.unknown_still(id) {
+            return Err(DeserializeError::UnknownSchema { id, reason });
+        }
+        let text = match id {
+            SchemaId::Id(number) => self.client.schema_by_id(number, Some(&self.subject)).await,
+            SchemaId::Guid(guid) => self.client.schema_by_guid(guid).await,
+        };
+        let text = match text {
+            Ok(text) => text,
+            Err(error) if error.is_not_found() => {
+                let reason = error.to_string();
+                self.remember_unknown(id, reason.clone());
+                return Err(DeserializeError::UnknownSchema { id, reason });
+            }
+            Err(error) => return Err(DeserializeError::Registry(error)),
+        };
+        let unfit = |reason: String| DeserializeError::Unfit { id, reason };
+        if !text.is_avro() {
+            return Err(unfit(format!("it is {}, not AVRO", text.schema_type.as_deref().unwrap_or_default())));
+        }
+        let references = resolve(&self.client, &text).await.map_err(DeserializeError::Registry)?;
+        let reading = self.reading(&text.schema, &references).map_err(unfit)?;
+        self.known.write().unwrap_or_else(PoisonError::into_inner).insert(id, Arc::new(reading));
+        Ok(())
+    }
+
+    /// Reads a value, fetching its schema first if it was not met before. Cancel safe.
+    ///
+    /// # Errors
+    /// See [`DeserializeError`].
+    pub async fn read(&self, header: Option<&[u8]>, value: &[u8]) -> Result<T, DeserializeError> {
+        match self.decode(header, value) {
+            Err(DeserializeError::Unmet(id)) => {
+                self.learn(id).await?;
+                self.decode(header, value)
+            }
+            decoded => decoded,
+        }
+    }
+
+    fn reading(&self, text: &str, references: &[String]) -> Result<Reading, String> {
+        let writer = interned(text, references)?;
+        let built = if writer.canonical_form() == self.schema.canonical_form() {
+            // `read_deser` panics when it has a reader schema, so it gets none: there is nothing to resolve.
+            GenericDatumReader::builder(writer).build().map(Reading::Direct)
+        } else {
+            let references: Vec<&str> = references.iter().map(String::as_str).collect();
+            let parsed = ParsedSchema::parse(text, &references).map_err(|error| error.to_string())?;
+            if let Some(obstacle) = self.parsed.cannot_read(&parsed).first() {
+                return Err(format!("{} at {}: {}", obstacle.kind.name(), obstacle.path, obstacle.detail));
+            }
+            GenericDatumReader::builder(writer).reader_schema(self.schema).build().map(Reading::Resolved)
+        };
+        built.map_err(|error| error.to_string())
+    }
+
+    fn unknown_still(&self, id: SchemaId) -> Option<String> {
+        let unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
+        unknown.get(&id).filter(|(since, _)| since.elapsed() < UNKNOWN_FOR).map(|(_, reason)| reason.clone())
+    }
+
+    fn remember_unknown(&self, id: SchemaId, reason: String) {
+        let mut unknown = self.unknown.lock().unwrap_or_else(PoisonError::into_inner);
+        if unknown.len() >= MOST_UNKNOWN {
+            unknown.retain(|_, (since, _)| since.elapsed() < UNKNOWN_FOR);
+        }
+        if unknown.len() < MOST_UNKNOWN {
+            unknown.insert(id, (Instant::now(), reason));
+        }
+    }
+}
+
+impl<T> std::fmt::Debug for AvroDeserializer<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AvroDeserializer").field("subject", &self.subject).finish_non_exhaustive()
+    }
+}
