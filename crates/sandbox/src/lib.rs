@@ -1,6 +1,5 @@
 //! Confluent Cloud in a box: Kafka-protocol broker, Schema Registry, OIDC issuer, access rules
 
-pub mod access;
 pub mod certificates;
 pub mod issuer;
 pub mod listener;
