@@ -124,3 +124,23 @@ impl ServiceError {
         }
     }
 }
+
+/// Which kind of trouble a failed operation on the cluster is.
+impl From<kafka::ClusterError> for ServiceError {
+    fn from(error: kafka::ClusterError) -> Self {
+        let text = error.to_string();
+        if error.is_configuration() {
+            Self::Usage(text)
+        } else if error.is_authentication() {
+            Self::Authentication(text)
+        } else if error.is_authorization() {
+            Self::Authorization(text)
+        } else if matches!(error, kafka::ClusterError::UnknownTopic { .. }) {
+            Self::Resource(text)
+        } else if error.is_retriable() {
+            Self::Outage(text)
+        } else {
+            Self::Resource(text)
+        }
+    }
+}

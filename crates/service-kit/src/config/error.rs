@@ -73,4 +73,7 @@ pub enum ConfigError {
         /// Why it is needed and how else it can be set.
         reason: String,
     },
+    /// Values that the Kafka client refuses; the message names the key.
+    #[error("{0}")]
+    Client(String),
 }

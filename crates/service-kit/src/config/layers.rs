@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
 
@@ -39,7 +40,7 @@ pub(super) fn load(
     }
     layers.push(variables(environment, service)?);
     layers.push(from_flags(flags)?);
-    let mut config = Config { service, settings: BTreeMap::new(), notes: Vec::new() };
+    let mut config = Config { service, settings: BTreeMap::new(), notes: Vec::new(), tokens: Arc::default() };
     for layer in layers {
         config.settings.extend(layer.settings);
         config.notes.extend(layer.notes);

@@ -12,16 +12,20 @@
 //! Every variable for a secret has a `_FILE` form that names a file holding it. Variables of that shape that are no
 //! key (`KAFKA_HOME`, `KAFKA_OPTS`) are other programs' and are left alone. An empty variable counts as unset.
 
+mod cluster;
 mod environment;
 mod error;
+mod jaas;
 mod keys;
 mod layers;
 pub mod properties;
+mod tokens;
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
@@ -91,6 +95,8 @@ pub struct Config {
     service: Service,
     settings: BTreeMap<&'static str, Setting>,
     notes: Vec<String>,
+    /// Made once, so that brokers and registry share one token and one refresh.
+    tokens: Arc<OnceLock<oauth::TokenSource>>,
 }
 
 impl Config {

@@ -124,3 +124,75 @@ fn values_of_the_wrong_kind_say_what_is_accepted() {
     let refused = config.choice("isolation.level", &[("read_committed", 1), ("read_uncommitted", 0)]).unwrap_err();
     assert!(refused.to_string().contains("read_committed, read_uncommitted"), "{refused}");
 }
+
+#[test]
+fn the_file_that_confluent_cloud_hands_out_works_as_it_is() {
+    let file = "\
+# Required connection configs for Kafka producer, consumer, and admin
+bootstrap.servers=pkc-1.eu-central-1.aws.confluent.cloud:9092
+security.protocol=SASL_SSL
+sasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required username='KEY' password='hunter2';
+sasl.mechanism=PLAIN
+# Required for correctness in Apache Kafka clients prior to 2.6
+client.dns.lookup=use_all_dns_ips
+# Best practice for higher availability in Apache Kafka clients prior to 3.0
+session.timeout.ms=45000
+# Best practice for Kafka producer to prevent data loss
+acks=all
+client.id=ccloud-java-client-1
+# Required connection configs for Confluent Cloud Schema Registry
+schema.registry.url=https://psrc-1.confluent.cloud
+basic.auth.credentials.source=USER_INFO
+basic.auth.user.info=SRKEY:hunter2
+";
+    let client = load(file, &[], &[]).unwrap().kafka().unwrap();
+    assert_eq!(client.bootstrap_servers, ["pkc-1.eu-central-1.aws.confluent.cloud:9092"]);
+    assert!(matches!(client.transport, kafka::Transport::Tls(_)));
+    let Some(kafka::Sasl::Plain { username, password }) = client.sasl else { panic!("not PLAIN") };
+    assert_eq!((username.as_str(), password.expose_secret()), ("KEY", "hunter2"));
+}
+
+#[test]
+fn extensions_come_from_either_familys_spelling() {
+    let login = "bootstrap.servers=b:1\nsecurity.protocol=SASL_PLAINTEXT\nsasl.mechanism=OAUTHBEARER\nsasl.oauthbearer.token=t\n";
+    for spelling in [
+        "sasl.oauthbearer.extensions=logicalCluster=lkc-1,identityPoolId=pool-2",
+        "sasl.jaas.config=x.OAuthBearerLoginModule required extension_logicalCluster='lkc-1' extension_identityPoolId='pool-2';",
+    ] {
+        let client = load(&format!("{login}{spelling}"), &[], &[]).unwrap().kafka().unwrap();
+        let Some(kafka::Sasl::OauthBearer { extensions, .. }) = client.sasl else { panic!("not OAUTHBEARER") };
+        let read: Vec<_> = extensions.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        assert_eq!(read, [("identityPoolId", "pool-2"), ("logicalCluster", "lkc-1")], "{spelling}");
+    }
+}
+
+#[test]
+fn half_a_login_is_refused_with_the_key_that_is_missing() {
+    for (file, named) in [
+        ("linger.ms=5", "bootstrap.servers"),
+        ("bootstrap.servers=b:1\nsecurity.protocol=SASL_SSL", "sasl.mechanism"),
+        ("bootstrap.servers=b:1\nsasl.mechanism=PLAIN", "security.protocol"),
+        ("bootstrap.servers=b:1\nsecurity.protocol=SSL\nsasl.mechanism=PLAIN", "contradicts"),
+        ("bootstrap.servers=b:1\nsecurity.protocol=SASL_SSL\nsasl.mechanism=PLAIN", "sasl.username"),
+        ("bootstrap.servers=b:1\nsecurity.protocol=SASL_SSL\nsasl.mechanism=OAUTHBEARER", "OAUTH_TOKEN_URL"),
+        ("bootstrap.servers=b:1\nsecurity.protocol=TLS", "PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL"),
+        ("bootstrap.servers=b:1\nsecurity.protocol=SSL\nssl.truststore.location=/x/trust.jks", "PEM"),
+        ("bootstrap.servers=b", "bootstrap.servers"),
+    ] {
+        let refused = load(file, &[], &[]).unwrap().kafka().unwrap_err().to_string();
+        assert!(refused.contains(named), "{file}: {refused}");
+    }
+}
+
+#[tokio::test]
+async fn a_login_by_client_credentials_is_made_from_file_and_environment() {
+    let file = "bootstrap.servers=b:1\nsecurity.protocol=SASL_PLAINTEXT\nsasl.mechanism=OAUTHBEARER\n\
+                sasl.oauthbearer.token.endpoint.url=http://127.0.0.1:1/token\n\
+                sasl.oauthbearer.token.endpoint.parameters=audience=grocery\n";
+    let refused = load(file, &[], &[]).unwrap().kafka().unwrap_err().to_string();
+    assert!(refused.contains("sasl.oauthbearer.client.id") && refused.contains("CLIENT_ID"), "{refused}");
+    let config = load(file, &[], &[("CLIENT_ID", "me"), ("CLIENT_SECRET", "hunter2")]).unwrap();
+    let client = config.kafka().unwrap();
+    assert!(matches!(client.sasl, Some(kafka::Sasl::OauthBearer { .. })));
+    assert!(!format!("{client:?} {config:?}").contains("hunter2"));
+}
