@@ -3,3 +3,4 @@
 pub mod certificates;
 pub mod issuer;
 pub mod listener;
+pub mod registry;
