@@ -228,3 +228,6 @@ impl Commit {
         self.not_before = Some(now + retry.wait(self.failures, jitter));
     }
 }
+
+#[cfg(test)]
+mod tests;

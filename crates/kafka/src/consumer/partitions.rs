@@ -409,3 +409,6 @@ impl Partition {
         self.queued_bytes = 0;
     }
 }
+
+#[cfg(test)]
+mod tests;

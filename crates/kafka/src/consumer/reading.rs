@@ -238,3 +238,6 @@ impl Reading {
         Ok(None)
     }
 }
+
+#[cfg(test)]
+mod tests;

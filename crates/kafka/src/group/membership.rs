@@ -31,6 +31,8 @@ mod answers;
 mod messages;
 #[cfg(test)]
 mod simulation;
+#[cfg(test)]
+mod tests;
 
 pub use messages::GroupError;
 pub(crate) use messages::{Effect, Failure, Identity, Join, Joined, Sync, Ticket};
