@@ -172,11 +172,7 @@ impl Admin {
     fn timed_out(&self) -> ClusterError {
         let waited = self.cluster.config().api_timeout;
         let code = ErrorCode::REQUEST_TIMED_OUT;
-        ClusterError::Refused {
-            what: format!("no answer within {waited:?} (default.api.timeout.ms)"),
-            code,
-            message: None,
-        }
+        ClusterError::Refused { what: format!("no answer within {waited:?}"), code, message: None }
     }
 
     fn request_timeout_ms(&self) -> i32 {

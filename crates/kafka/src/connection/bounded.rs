@@ -203,3 +203,6 @@ impl ByteBuf for BoundedBytes {
         if self.frame.len() < size { Err(NotEnoughBytesError) } else { Ok(self.frame.split_to(size)) }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,10 @@ mod bounded;
 mod call;
 mod dial;
 mod error;
+#[cfg(test)]
+pub(crate) mod scripted;
+#[cfg(test)]
+mod tests;
 mod versions;
 mod wire;
 

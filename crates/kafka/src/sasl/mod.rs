@@ -145,8 +145,8 @@ impl Login {
                 }
                 (
                     who,
-                    "sasl.oauthbearer.client.credentials.client.id and .client.secret, the token's audience and \
-                     issuer (sasl.oauthbearer.scope), and sasl.oauthbearer.extensions (logicalCluster, identityPoolId)",
+                    "sasl.oauthbearer.client.id and sasl.oauthbearer.client.secret, what the token is for \
+                     (sasl.oauthbearer.scope), and sasl.oauthbearer.extensions (logicalCluster, identityPoolId)",
                 )
             }
         };
@@ -157,3 +157,6 @@ impl Login {
 fn authenticate_request(auth_bytes: impl Into<Bytes>) -> SaslAuthenticateRequest {
     SaslAuthenticateRequest::default().with_auth_bytes(auth_bytes.into())
 }
+
+#[cfg(test)]
+mod tests;
