@@ -21,6 +21,7 @@ mod connection;
 mod consumer;
 mod error;
 mod group;
+mod producer;
 mod records;
 pub mod retry;
 mod sasl;
@@ -38,5 +39,9 @@ pub use consumer::{
 };
 pub use error::{ErrorCode, Written};
 pub use group::{Assignor, GroupError};
+pub use producer::{
+    Delivery, DeliveryError, Payload, Producer, ProducerConfig, ProducerError, ProducerMetrics, Record, RecordMetadata,
+    SendAllError,
+};
 pub use records::{BatchHeader, Compression, RecordsError, TimestampType, UnknownCompression};
 pub use sasl::AuthenticationError;

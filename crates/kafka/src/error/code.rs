@@ -39,6 +39,8 @@ impl ErrorCode {
     pub const COORDINATOR_NOT_AVAILABLE: Self = Self(15);
     /// `NOT_COORDINATOR`
     pub const NOT_COORDINATOR: Self = Self(16);
+    /// `NOT_ENOUGH_REPLICAS`
+    pub const NOT_ENOUGH_REPLICAS: Self = Self(19);
     /// `INVALID_TOPIC_EXCEPTION`
     pub const INVALID_TOPIC_EXCEPTION: Self = Self(17);
     /// `ILLEGAL_GENERATION`

@@ -15,9 +15,10 @@ mod varint;
 #[cfg(test)]
 mod tests;
 
-#[allow(unused_imports, reason = "named by the producer")]
+
 pub(crate) use builder::{BatchBuilder, NewRecord, Sequence, record_bytes_at_most, resequence};
 pub use compression::{Compression, UnknownCompression};
+pub(crate) use header::HEADER_BYTES;
 pub use header::{BatchHeader, TimestampType};
 #[allow(unused_imports, reason = "named by the consumer")]
 pub(crate) use reader::{Batch, Batches, ControlRecord, DecodedBatch, Place, RecordHeaders, RecordView, Records};

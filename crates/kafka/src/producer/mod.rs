@@ -1,0 +1,289 @@
+//! The producer: records in, acknowledgements out; each record in the log once, each partition in order.
+//!
+//! `send` finds the partition ([`partitioner`]) and encodes the record into its batch ([`accumulator`]). One task
+//! ([`sender`]) takes batches out, and a plain state machine ([`pipeline`]) decides what goes when and what an answer
+//! means. Deliveries share one outcome a batch ([`delivery`]).
+
+mod accumulator;
+mod config;
+mod delivery;
+mod error;
+mod partitioner;
+mod pipeline;
+mod record;
+mod sender;
+mod shared;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::{TryAcquireError, watch};
+use tokio::time::{Instant, timeout, timeout_at};
+
+use self::accumulator::{Accumulator, NotAppended, Spans};
+pub use self::config::ProducerConfig;
+pub use self::delivery::{Delivery, RecordMetadata};
+use self::delivery::{Tally, settled};
+pub use self::error::{DeliveryError, ProducerError, SendAllError};
+use self::pipeline::Settings;
+pub use self::record::{Payload, Record};
+use self::sender::Sender;
+pub use self::shared::ProducerMetrics;
+use self::shared::Shared;
+use crate::cluster::{Cluster, Metadata};
+use crate::records::HEADER_BYTES;
+
+/// Sends records, idempotently and with `acks=all`. Cheap to clone; all clones share one buffer and one task.
+///
+/// Dropping the last clone stops it: what brokers have not acknowledged by then fails with [`DeliveryError::Closed`], which
+/// says whether it may have been written. [`close`](Self::close) lets it finish first.
+#[derive(Clone)]
+pub struct Producer {
+    handle: Arc<Handle>,
+}
+
+struct Handle {
+    cluster: Cluster,
+    shared: Arc<Shared>,
+    config: ProducerConfig,
+    /// Closed when the sender has ended.
+    ended: watch::Receiver<()>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.stop();
+    }
+}
+
+impl Cluster {
+    /// A producer of its own buffer and sequences, over this cluster's connections. Must be called within a Tokio runtime.
+    ///
+    /// # Errors
+    /// [`ProducerError::Config`] if a setting cannot work.
+    pub fn producer(&self, config: ProducerConfig) -> Result<Producer, ProducerError> {
+        config.validate(self.config().request_timeout)?;
+        let accumulator = Accumulator::new(config.batch_bytes, config.linger, fastrand::Rng::new());
+        let shared = Arc::new(Shared::new(accumulator, config.buffer_bytes));
+        let settings = Settings {
+            compression: config.compression,
+            delivery_timeout: config.delivery_timeout,
+            max_in_flight: config.max_in_flight,
+            max_request_bytes: config.max_request_bytes,
+            retry: self.config().retry,
+        };
+        let (ending, ended) = watch::channel(());
+        tokio::spawn(Sender::new(self.clone(), Arc::clone(&shared), settings, ending).run());
+        Ok(Producer { handle: Arc::new(Handle { cluster: self.clone(), shared, config, ended }) })
+    }
+}
+
+impl Producer {
+    /// Accepts a record, and returns its [`Delivery`] to be awaited now, later or not at all.
+    ///
+    /// Waits, up to `max.block.ms`, for room in `buffer.memory` and for a topic that is not known yet; never for the
+    /// broker's acknowledgement. Whoever waits longest for room gets it first. Records of one task keep their order in
+    /// each partition.
+    ///
+    /// Cancel safe: dropped before it returns, the record is not sent.
+    ///
+    /// # Errors
+    /// [`ProducerError`]: the record was not accepted.
+    ///
+    /// ```no_run
+    /// # async fn example(producer: kafka::Producer) -> Result<(), Box<dyn std::error::Error>> {
+    /// use kafka::Record;
+    ///
+    /// let delivery = producer.send(Record::to("grocery.orders.v1").key("order-1").value("…")).await?;
+    /// let written = delivery.await?;
+    /// println!("{}-{} at {}", written.topic, written.partition, written.offset);
+    /// # Ok(()) }
+    /// ```
+    pub async fn send(&self, record: Record<'_>) -> Result<Delivery, ProducerError> {
+        tokio::task::consume_budget().await;
+        self.accept(&record, &mut None).await?.ok_or(ProducerError::Closed)
+    }
+
+    /// Sends records and waits until all are acknowledged or given up: one answer for all, at a cost for each batch.
+    ///
+    /// Stops accepting at the first record that [`send`](Self::send) would refuse.
+    ///
+    /// Not cancel safe in the sense that records accepted before it is dropped are sent all the same.
+    ///
+    /// # Errors
+    /// [`SendAllError`] counts what was acknowledged, what was not written and what may have been.
+    pub async fn send_all<'a>(&self, records: impl IntoIterator<Item = Record<'a>>) -> Result<u64, SendAllError> {
+        let mut spans = Some(self.handle.shared.accumulator().begin_spans());
+        let mut refused = None;
+        let mut records = records.into_iter();
+        while let Some(record) = records.next() {
+            tokio::task::consume_budget().await;
+            if let Err(error) = self.accept(&record, &mut spans).await {
+                refused = Some((1 + records.by_ref().count() as u64, error));
+            }
+        }
+        let mut tally = settled(spans.map(|spans| spans.spans).unwrap_or_default()).await;
+        if let Some((records, error)) = refused {
+            tally.failed(records, error.into());
+        }
+        let Tally { acknowledged, not_written, unknown, first_error } = tally;
+        match first_error {
+            None => Ok(acknowledged),
+            Some(first) => Err(SendAllError { acknowledged, not_written, unknown, first: Box::new(first) }),
+        }
+    }
+
+    /// Lets everything accepted so far go at once, without lingering, and waits until it is acknowledged or given up,
+    /// which is within `delivery.timeout.ms`.
+    ///
+    /// Cancel safe: dropping it only stops the waiting. Errors are the deliveries' to tell.
+    pub async fn flush(&self) {
+        let unsettled = self.handle.shared.accumulator().flush();
+        self.handle.shared.wake.notify_one();
+        settled(unsettled).await;
+    }
+
+    /// Accepts no more records, lets those it has go, waits for them at most `bound`, and ends the producer with all its
+    /// clones. What is not acknowledged by then is given up.
+    ///
+    /// Cancel safe: dropped half way, the producer accepts nothing more and ends with its last clone.
+    ///
+    /// # Errors
+    /// [`ProducerError::CloseTimeout`] if records were given up.
+    pub async fn close(&self, bound: Duration) -> Result<(), ProducerError> {
+        let shared = &self.handle.shared;
+        let deadline = Instant::now() + bound;
+        shared.accumulator().close();
+        let before = shared.metrics(self.handle.config.buffer_bytes).records_failed;
+        let in_time = timeout_at(deadline, self.flush()).await.is_ok();
+        shared.stop();
+        let mut ended = self.handle.ended.clone();
+        // The sender wakes to a stop at once and waits for nothing on its way out.
+        while ended.changed().await.is_ok() {}
+        let records = shared.metrics(self.handle.config.buffer_bytes).records_failed - before;
+        if in_time { Ok(()) } else { Err(ProducerError::CloseTimeout { waited: bound, records }) }
+    }
+
+    /// What it has done so far and holds now.
+    pub fn metrics(&self) -> ProducerMetrics {
+        self.handle.shared.metrics(self.handle.config.buffer_bytes)
+    }
+
+    /// Appends a record as soon as there is room. Returns its delivery, unless it goes into `spans`.
+    async fn accept(&self, record: &Record<'_>, spans: &mut Option<Spans>) -> Result<Option<Delivery>, ProducerError> {
+        let Handle { shared, config, .. } = &*self.handle;
+        let bytes = record.bytes_at_most();
+        let limit_bytes = config.max_request_bytes;
+        if bytes + HEADER_BYTES > limit_bytes {
+            return Err(ProducerError::RecordTooLarge { topic: record.topic.to_string(), bytes, limit_bytes });
+        }
+        // Within max_request_bytes, which is at most 1 GiB.
+        let permits = bytes as u32;
+        let mut give_up_at = None;
+        loop {
+            let room = match shared.room.try_acquire_many(permits) {
+                Ok(room) => room,
+                Err(TryAcquireError::Closed) => return Err(ProducerError::Closed),
+                Err(TryAcquireError::NoPermits) => {
+                    let until = *give_up_at.get_or_insert_with(|| Instant::now() + config.max_block);
+                    self.wait_for_room(permits, until).await?
+                }
+            };
+            let timestamp = record.timestamp.unwrap_or_else(now_ms);
+            let appended = {
+                let mut accumulator = shared.accumulator();
+                let appended = accumulator.append(record, timestamp, bytes, Instant::now, spans.as_mut());
+                appended.map(|appended| {
+                    let single = spans.is_none();
+                    let delivery =
+                        single.then(|| Delivery::new(Arc::clone(appended.outcome), appended.index, timestamp));
+                    (delivery, appended.wakes)
+                })
+            };
+            match appended {
+                Ok((delivery, wakes)) => {
+                    // The sender gives it back when the record is settled.
+                    room.forget();
+                    if wakes {
+                        shared.wake.notify_one();
+                    }
+                    return Ok(delivery);
+                }
+                Err(NotAppended::Closed) => return Err(ProducerError::Closed),
+                Err(NotAppended::UnknownPartition { partition, partitions }) => {
+                    let topic = record.topic.to_string();
+                    return Err(ProducerError::UnknownPartition { topic, partition, partitions });
+                }
+                Err(NotAppended::UnknownTopic) => {
+                    drop(room);
+                    let until = *give_up_at.get_or_insert_with(|| Instant::now() + config.max_block);
+                    self.learn_topic(&record.topic, until).await?;
+                }
+            }
+        }
+    }
+
+    async fn wait_for_room(
+        &self,
+        permits: u32,
+        until: Instant,
+    ) -> Result<tokio::sync::SemaphorePermit<'_>, ProducerError> {
+        /// Counts one who waits, for as long as he does.
+        struct Waiting<'a>(&'a Shared);
+        impl Drop for Waiting<'_> {
+            fn drop(&mut self) {
+                self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+            }
+        }
+        let Handle { shared, config, .. } = &*self.handle;
+        shared.waiting.fetch_add(1, Ordering::Relaxed);
+        let _waiting = Waiting(shared);
+        // Nothing lingers while someone waits.
+        shared.wake.notify_one();
+        match timeout_at(until, shared.room.acquire_many(permits)).await {
+            Ok(Ok(room)) => Ok(room),
+            Ok(Err(_)) => Err(ProducerError::Closed),
+            Err(_) => Err(ProducerError::NoRoom {
+                bytes: permits as usize,
+                waited: config.max_block,
+                buffer_bytes: config.buffer_bytes,
+            }),
+        }
+    }
+
+    async fn learn_topic(&self, topic: &str, until: Instant) -> Result<(), ProducerError> {
+        let Handle { cluster, shared, config, .. } = &*self.handle;
+        let names = [topic];
+        let learnt = timeout(until.saturating_duration_since(Instant::now()), cluster.topic_metadata(&names)).await;
+        let metadata: Arc<Metadata> = match learnt {
+            Ok(Ok(metadata)) => metadata,
+            Ok(Err(cause)) => return Err(ProducerError::Topic { topic: topic.to_owned(), cause: Box::new(cause) }),
+            Err(_) => {
+                return Err(ProducerError::TopicTimeout { topic: topic.to_owned(), waited: config.max_block });
+            }
+        };
+        match metadata.topic(topic) {
+            Some(known) => {
+                shared.accumulator().update(known);
+                Ok(())
+            }
+            None => Err(ProducerError::TopicTimeout { topic: topic.to_owned(), waited: config.max_block }),
+        }
+    }
+}
+
+/// Milliseconds since 1970, as records carry them.
+fn now_ms() -> i64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
+}
+
+impl fmt::Debug for Producer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Producer").field("config", &self.handle.config).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,416 @@
+//! What has been sent and not yet settled: sequences, requests in flight, retries, and when to give up.
+//!
+//! A plain state machine. The sender tells it what happened and when; it says what to send and what became of batches
+//! ([`Effect`]). Its promises, which the simulation in `producer/tests.rs` holds it to:
+//! - a batch that is acknowledged is in the log once, and a partition's batches are there in the order in which they were
+//!   accepted;
+//! - a batch whose outcome is unknown is only ever sent again under the same sequence, where the broker recognises it;
+//! - a batch that fails with [`Written::No`] is not in the log and will not get there.
+
+mod answers;
+mod identity;
+mod line;
+mod split;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use self::identity::Identities;
+pub(crate) use self::identity::ProducerIdentity;
+use self::line::{Line, Place, Sent, Turn};
+use super::accumulator::{BatchId, OpenBatch, PartitionKey, Ready};
+use super::delivery::{Acknowledged, Outcome};
+use super::error::DeliveryError;
+use crate::cluster::ClusterError;
+use crate::error::{ErrorCode, Written};
+use crate::records::Compression;
+use crate::retry::RetryPolicy;
+
+/// A connection to a leader, told apart from the one before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct LinkId(pub(super) u64);
+
+/// A produce request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct RequestId(pub(super) u64);
+
+#[derive(Clone, Debug)]
+pub(super) struct Settings {
+    pub(super) compression: Compression,
+    pub(super) delivery_timeout: Duration,
+    pub(super) max_in_flight: usize,
+    pub(super) max_request_bytes: usize,
+    pub(super) retry: RetryPolicy,
+}
+
+/// What the sender is to do.
+#[derive(Debug)]
+pub(super) enum Effect {
+    /// Tell the owners, free the room.
+    Settled {
+        id: BatchId,
+        outcome: Arc<Outcome>,
+        result: Result<Acknowledged, DeliveryError>,
+        records: u32,
+        charged_bytes: usize,
+    },
+    /// Send who waits for the batch on to its parts.
+    Split { id: BatchId, outcome: Arc<Outcome>, parts: Vec<(BatchId, i32, Arc<Outcome>)> },
+    /// Ask for metadata.
+    RefreshMetadata,
+    /// Take over a leader that a broker has named.
+    Leader { key: PartitionKey, leader: i32, epoch: i32 },
+    /// These bytes are no longer needed.
+    Spare(Bytes),
+}
+
+/// A request to send: one batch for each of its partitions.
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    pub(super) id: RequestId,
+    pub(super) batches: Vec<(PartitionKey, Bytes)>,
+}
+
+/// What a broker answers for one partition.
+#[derive(Clone, Debug)]
+pub(super) struct PartitionAnswer {
+    pub(super) error: Option<ErrorCode>,
+    pub(super) message: Option<Arc<str>>,
+    pub(super) base_offset: i64,
+    pub(super) append_time: Option<i64>,
+    pub(super) log_start_offset: i64,
+    /// The leader and its epoch, as the broker that is not it knows them.
+    pub(super) leader: Option<(i32, i32)>,
+}
+
+/// Counters for [`ProducerMetrics`](super::ProducerMetrics).
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counters {
+    pub(super) requests: u64,
+    pub(super) batches: u64,
+    pub(super) retries: u64,
+}
+
+#[derive(Debug)]
+struct Request {
+    link: LinkId,
+    batches: Vec<(PartitionKey, BatchId)>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Pipeline {
+    settings: Settings,
+    identities: Identities,
+    lines: HashMap<PartitionKey, Line>,
+    requests: HashMap<RequestId, Request>,
+    next_request: u64,
+    next_part: BatchId,
+    /// Which partition has the first place in the next request, so that none is starved.
+    rotation: usize,
+    /// Why a broker cannot be reached, for messages.
+    unreachable: HashMap<i32, Arc<str>>,
+    effects: Vec<Effect>,
+    counters: Counters,
+}
+
+/// Ids of parts are above those of whole batches.
+const FIRST_PART: BatchId = 1 << 63;
+
+/// What a partition takes in a request beside its batch.
+const PARTITION_OVERHEAD_BYTES: usize = 32;
+
+impl Pipeline {
+    pub(super) fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            identities: Identities::default(),
+            lines: HashMap::new(),
+            requests: HashMap::new(),
+            next_request: 0,
+            next_part: FIRST_PART,
+            rotation: 0,
+            unreachable: HashMap::new(),
+            effects: Vec::new(),
+            counters: Counters::default(),
+        }
+    }
+
+    /// What there is to do since the last call.
+    pub(super) fn take_effects(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.effects)
+    }
+
+    pub(super) fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    pub(super) fn wants_identity(&self) -> bool {
+        self.identities.wanted()
+    }
+
+    pub(super) fn identity_granted(&mut self, identity: ProducerIdentity) {
+        self.identities.granted(identity);
+    }
+
+    /// Requests in flight on a connection.
+    pub(super) fn in_flight(&self, link: LinkId) -> usize {
+        self.requests.values().filter(|request| request.link == link).count()
+    }
+
+    pub(super) fn in_flight_requests(&self) -> usize {
+        self.requests.len()
+    }
+
+    /// Adds what waits to be sent again to what the accumulator has ready.
+    pub(super) fn add_retries(&self, ready: &mut Ready, leader_of: impl Fn(PartitionKey) -> Option<i32>, now: Instant) {
+        let mut again: BTreeMap<i32, Vec<PartitionKey>> = BTreeMap::new();
+        for (&key, line) in &self.lines {
+            if let Some(at) = line.retry_at().filter(|&at| at > now) {
+                ready.next_at = Some(ready.next_at.map_or(at, |next| next.min(at)));
+            }
+            if line.wants_again(now) {
+                match leader_of(key) {
+                    Some(leader) => again.entry(leader).or_default().push(key),
+                    None => ready.leaderless = true,
+                }
+            }
+        }
+        for (leader, mut keys) in again {
+            let known = ready.by_leader.entry(leader).or_default();
+            keys.retain(|key| !known.contains(key));
+            keys.sort_unstable();
+            known.extend(keys);
+        }
+    }
+
+    /// The next request for a leader over its connection, out of the partitions `keys`; `None` if nothing can go now.
+    ///
+    /// `first_len` and `take` reach into the accumulator: the size of a partition's first batch, and the batch.
+    pub(super) fn next_request(
+        &mut self,
+        link: LinkId,
+        keys: &[PartitionKey],
+        now: Instant,
+        first_len: impl Fn(PartitionKey) -> Option<usize>,
+        mut take: impl FnMut(PartitionKey) -> Option<OpenBatch>,
+    ) -> Option<Outgoing> {
+        if keys.is_empty() || self.in_flight(link) >= self.settings.max_in_flight {
+            return None;
+        }
+        let id = RequestId(self.next_request);
+        let mut outgoing = Outgoing { id, batches: Vec::new() };
+        let mut request = Request { link, batches: Vec::new() };
+        let mut bytes = 0;
+        let start = self.rotation % keys.len();
+        self.rotation = self.rotation.wrapping_add(1);
+        for &key in keys[start..].iter().chain(&keys[..start]) {
+            let room = (bytes > 0).then(|| self.settings.max_request_bytes.saturating_sub(bytes));
+            let Some(at) = self.next_batch(key, link, now, room, &first_len, &mut take) else { continue };
+            let Some(batch) = self.lines.get_mut(&key).and_then(|line| line.sent.get_mut(at)) else { continue };
+            batch.place = Place::InFlight(id, link);
+            self.counters.retries += u64::from(batch.attempts > 0);
+            self.counters.batches += 1;
+            batch.attempts += 1;
+            bytes += batch.bytes.len() + PARTITION_OVERHEAD_BYTES;
+            outgoing.batches.push((key, batch.bytes.clone()));
+            request.batches.push((key, batch.id));
+        }
+        if outgoing.batches.is_empty() {
+            return None;
+        }
+        self.next_request += 1;
+        self.counters.requests += 1;
+        self.requests.insert(id, request);
+        Some(outgoing)
+    }
+
+    /// Finds or makes the batch of a partition that goes next, if it fits into `room`, and returns where it is.
+    fn next_batch(
+        &mut self,
+        key: PartitionKey,
+        link: LinkId,
+        now: Instant,
+        room: Option<usize>,
+        first_len: &impl Fn(PartitionKey) -> Option<usize>,
+        take: &mut impl FnMut(PartitionKey) -> Option<OpenBatch>,
+    ) -> Option<usize> {
+        let line = self.lines.entry(key).or_default();
+        let fits = |len: usize| room.is_none_or(|room| len + PARTITION_OVERHEAD_BYTES <= room);
+        let mut turn = line.turn(link, self.settings.max_in_flight, now);
+        if turn == Turn::Renumber {
+            let identity = self.identities.newer_than(line.identity)?;
+            let unknown = line.renumber(identity);
+            for batch in unknown {
+                self.lose(batch);
+            }
+            turn = self.lines.get(&key)?.turn(link, self.settings.max_in_flight, now);
+        }
+        let line = self.lines.get_mut(&key)?;
+        match turn {
+            Turn::Again(at) => fits(line.sent[at].bytes.len()).then_some(at),
+            Turn::Fresh => {
+                if !first_len(key).is_some_and(fits) {
+                    return None;
+                }
+                let identity = match line.identity {
+                    Some(identity) => identity,
+                    None => self.identities.current()?,
+                };
+                line.begin(identity);
+                let batch = take(key)?;
+                self.seal(key, identity, batch)
+            }
+            Turn::Renumber | Turn::Wait => None,
+        }
+    }
+
+    /// Gives a batch its sequence and its final form.
+    fn seal(&mut self, key: PartitionKey, identity: ProducerIdentity, batch: OpenBatch) -> Option<usize> {
+        let line = self.lines.get_mut(&key)?;
+        let OpenBatch { id, outcome, builder, created, charged_bytes, .. } = batch;
+        let records = builder.count();
+        match builder.finish(line.next(identity), self.settings.compression, false) {
+            Ok(bytes) => Some(line.push(Sent {
+                id,
+                outcome,
+                bytes,
+                records,
+                created,
+                charged_bytes,
+                ordinal: 0,
+                attempts: 0,
+                place: Place::Waiting,
+                unknown: false,
+                abandoned: false,
+            })),
+            Err(error) => {
+                let (topic, partition) = (Arc::clone(&outcome.topic), outcome.partition);
+                let result = Err(DeliveryError::Unencodable { topic, partition, problem: error.to_string().into() });
+                let records = records.unsigned_abs();
+                self.effects.push(Effect::Settled { id, outcome, result, records, charged_bytes });
+                None
+            }
+        }
+    }
+
+    /// Gives up what has been under way for too long, and returns when that will next be so. `unsent` are batches that
+    /// have waited as long in the accumulator.
+    pub(super) fn expire(
+        &mut self,
+        now: Instant,
+        unsent: Vec<(PartitionKey, OpenBatch)>,
+        leader_of: impl Fn(PartitionKey) -> Option<i32>,
+    ) -> Option<Instant> {
+        let after = self.settings.delivery_timeout;
+        let mut next: Option<Instant> = None;
+        let keys: Vec<_> = self.lines.keys().copied().collect();
+        for key in keys {
+            let Some(line) = self.lines.get_mut(&key) else { continue };
+            let why = line.trouble.clone().or_else(|| self.unreachable.get(&leader_of(key)?).cloned());
+            let mut at = 0;
+            while let Some(batch) = line.sent.get_mut(at) {
+                let expires = batch.created + after;
+                if expires > now {
+                    next = Some(next.map_or(expires, |next| next.min(expires)));
+                } else if !batch.abandoned {
+                    let in_flight = batch.place != Place::Waiting;
+                    let written = if in_flight || batch.unknown { Written::Maybe } else { Written::No };
+                    let error = timed_out(&batch.outcome, after, batch.attempts, why.clone(), written);
+                    self.effects.push(settled(batch, Err(error)));
+                    batch.abandoned = true;
+                    if !in_flight {
+                        line.give_up(at);
+                        continue;
+                    }
+                }
+                at += 1;
+            }
+        }
+        for (key, batch) in unsent {
+            let why = match leader_of(key) {
+                Some(leader) => self.unreachable.get(&leader).cloned(),
+                None => Some("the partition has no leader".into()),
+            };
+            let error = timed_out(&batch.outcome, after, 0, why, Written::No);
+            self.effects.push(settled_unsent(batch, error));
+        }
+        next
+    }
+
+    /// A leader's connection could not be made.
+    pub(super) fn unreachable(&mut self, broker: i32, why: Arc<str>) {
+        self.unreachable.insert(broker, why);
+    }
+
+    pub(super) fn reachable(&mut self, broker: i32) {
+        self.unreachable.remove(&broker);
+    }
+
+    /// Leaders have changed: what waits for its turn need not wait for the clock as well.
+    pub(super) fn leaders_changed(&mut self) {
+        self.lines.values_mut().for_each(Line::hurry);
+    }
+
+    /// No producer id will be granted: nothing of this can ever be sent.
+    pub(super) fn identity_refused(&mut self, cause: &ClusterError, unsent: Vec<(PartitionKey, OpenBatch)>) {
+        for (_, batch) in unsent {
+            let topic = Arc::clone(&batch.outcome.topic);
+            let error = DeliveryError::NoProducerId { topic, cause: Box::new(cause.clone()) };
+            self.effects.push(settled_unsent(batch, error));
+        }
+    }
+
+    /// The producer ends: settles everything, as far as it is known.
+    pub(super) fn close(&mut self, unsent: Vec<(PartitionKey, OpenBatch)>) {
+        let closed = |outcome: &Outcome, written| DeliveryError::Closed {
+            topic: Arc::clone(&outcome.topic),
+            partition: outcome.partition,
+            written,
+        };
+        for (_, mut line) in self.lines.drain() {
+            for batch in line.sent.iter_mut().filter(|batch| !batch.abandoned) {
+                let known = batch.place == Place::Waiting && !batch.unknown;
+                let written = if known { Written::No } else { Written::Maybe };
+                let error = closed(&batch.outcome, written);
+                self.effects.push(settled(batch, Err(error)));
+            }
+        }
+        for (_, batch) in unsent {
+            let error = closed(&batch.outcome, Written::No);
+            self.effects.push(settled_unsent(batch, error));
+        }
+        self.requests.clear();
+    }
+}
+
+fn timed_out(
+    outcome: &Outcome,
+    after: Duration,
+    attempts: u32,
+    last: Option<Arc<str>>,
+    written: Written,
+) -> DeliveryError {
+    let (topic, partition) = (Arc::clone(&outcome.topic), outcome.partition);
+    DeliveryError::TimedOut { topic, partition, after, attempts, last, written }
+}
+
+/// The effect that settles `batch`; what it held of the buffer is given back with it.
+fn settled(batch: &mut Sent, result: Result<Acknowledged, DeliveryError>) -> Effect {
+    Effect::Settled {
+        id: batch.id,
+        outcome: Arc::clone(&batch.outcome),
+        result,
+        records: batch.records.unsigned_abs(),
+        charged_bytes: std::mem::take(&mut batch.charged_bytes),
+    }
+}
+
+fn settled_unsent(batch: OpenBatch, error: DeliveryError) -> Effect {
+    let OpenBatch { id, outcome, builder, charged_bytes, .. } = batch;
+    Effect::Settled { id, outcome, result: Err(error), records: builder.count().unsigned_abs(), charged_bytes }
+}
