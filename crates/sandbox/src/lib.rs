@@ -3,4 +3,3 @@
 pub mod certificates;
 pub mod issuer;
 pub mod listener;
-pub mod registry;

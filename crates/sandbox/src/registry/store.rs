@@ -348,3 +348,6 @@ fn guid(text: &SchemaText) -> Uuid {
     });
     uuid::Builder::from_custom_bytes(hash.to_be_bytes()).into_uuid()
 }
+
+#[cfg(test)]
+mod tests;
