@@ -1,0 +1,193 @@
+//! OffsetCommit, OffsetFetch, OffsetDelete.
+
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::offset_commit_response::{OffsetCommitResponsePartition, OffsetCommitResponseTopic};
+use kafka_protocol::messages::offset_delete_response::{OffsetDeleteResponsePartition, OffsetDeleteResponseTopic};
+use kafka_protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
+use kafka_protocol::messages::offset_fetch_response::{
+    OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponsePartitions, OffsetFetchResponseTopic,
+    OffsetFetchResponseTopics,
+};
+use kafka_protocol::messages::{
+    OffsetCommitRequest, OffsetCommitResponse, OffsetDeleteRequest, OffsetDeleteResponse, OffsetFetchRequest, OffsetFetchResponse,
+    TopicName,
+};
+
+use std::time::Instant;
+
+use super::super::Broker;
+use super::groups::is_active;
+use super::{Caller, text};
+use crate::access::{Operation, ResourceKind};
+use crate::groups::{Committed, Offsets};
+
+/// `offset.metadata.max.bytes`
+const MAX_METADATA_BYTES: usize = 4096;
+
+/// OffsetCommit: by a member of the current generation, or by anybody while the group is empty.
+pub(super) fn commit(broker: &Broker, caller: &Caller<'_>, request: OffsetCommitRequest) -> OffsetCommitResponse {
+    let group = &request.group_id.0;
+    let refused = if broker.allows(&caller.principal, ResourceKind::Group, group, Operation::Read) {
+        if group.is_empty() { Some(ResponseError::InvalidGroupId) } else { None }
+    } else {
+        Some(ResponseError::GroupAuthorizationFailed)
+    };
+    let generation = request.generation_id_or_member_epoch;
+    let readable: Vec<_> = request
+        .topics
+        .iter()
+        .map(|topic| {
+            if !broker.allows(&caller.principal, ResourceKind::Topic, &topic.name.0, Operation::Read) {
+                return Err(ResponseError::TopicAuthorizationFailed);
+            }
+            broker.topics.get(&topic.name.0).map(|topic| topic.partitions.len()).ok_or(ResponseError::UnknownTopicOrPartition)
+        })
+        .collect();
+    let topics = broker.groups.with(group, refused.is_none() && generation < 0, |mut entry| {
+        let refused = refused.or_else(|| match &mut entry {
+            None => Some(ResponseError::IllegalGeneration),
+            Some(entry) => {
+                let instance = request.group_instance_id.as_deref();
+                entry.group.may_commit(&request.member_id, instance, generation, Instant::now()).err()
+            }
+        });
+        let mut topics = Vec::with_capacity(request.topics.len());
+        for (topic, readable) in request.topics.iter().zip(readable) {
+            let partitions = topic.partitions.iter().map(|asked| {
+                let metadata = asked.committed_metadata.as_deref().unwrap_or_default();
+                let error = refused.or(readable.err()).or_else(|| {
+                    let exists = usize::try_from(asked.partition_index).is_ok_and(|index| readable.is_ok_and(|count| index < count));
+                    match () {
+                        () if !exists => Some(ResponseError::UnknownTopicOrPartition),
+                        () if metadata.len() > MAX_METADATA_BYTES => Some(ResponseError::OffsetMetadataTooLarge),
+                        () => None,
+                    }
+                });
+                if let (None, Some(entry)) = (error, &mut entry) {
+                    let committed = Committed {
+                        offset: asked.committed_offset,
+                        leader_epoch: asked.committed_leader_epoch,
+                        metadata: metadata.to_owned(),
+                    };
+                    entry.offsets.commit(&topic.name.0, asked.partition_index, committed);
+                }
+                OffsetCommitResponsePartition::default()
+                    .with_partition_index(asked.partition_index)
+                    .with_error_code(error.map_or(0, |error| error.code()))
+            });
+            let partitions = partitions.collect();
+            topics.push(OffsetCommitResponseTopic::default().with_name(topic.name.clone()).with_partitions(partitions));
+        }
+        topics
+    });
+    OffsetCommitResponse::default().with_topics(topics)
+}
+
+/// OffsetFetch: for one group (before version 8) or several.
+pub(super) fn fetch(broker: &Broker, caller: &Caller<'_>, request: OffsetFetchRequest, version: i16) -> OffsetFetchResponse {
+    if version >= 8 {
+        let groups = request.groups.into_iter().map(|group| fetch_group(broker, caller, group));
+        return OffsetFetchResponse::default().with_groups(groups.collect());
+    }
+    let topics = request.topics.map(|topics| {
+        let one = |topic: kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestTopic| {
+            OffsetFetchRequestTopics::default().with_name(topic.name).with_partition_indexes(topic.partition_indexes)
+        };
+        topics.into_iter().map(one).collect()
+    });
+    let group = OffsetFetchRequestGroup::default().with_group_id(request.group_id).with_topics(topics);
+    let fetched = fetch_group(broker, caller, group);
+    let topics = fetched.topics.into_iter().map(|topic| {
+        let partitions = topic.partitions.into_iter().map(|partition| {
+            OffsetFetchResponsePartition::default()
+                .with_partition_index(partition.partition_index)
+                .with_committed_offset(partition.committed_offset)
+                .with_committed_leader_epoch(partition.committed_leader_epoch)
+                .with_metadata(partition.metadata)
+                .with_error_code(partition.error_code)
+        });
+        OffsetFetchResponseTopic::default().with_name(topic.name).with_partitions(partitions.collect())
+    });
+    OffsetFetchResponse::default().with_topics(topics.collect()).with_error_code(fetched.error_code)
+}
+
+fn fetch_group(broker: &Broker, caller: &Caller<'_>, request: OffsetFetchRequestGroup) -> OffsetFetchResponseGroup {
+    let response = OffsetFetchResponseGroup::default().with_group_id(request.group_id.clone());
+    let group = &request.group_id.0;
+    if !broker.allows(&caller.principal, ResourceKind::Group, group, Operation::Describe) {
+        return response.with_error_code(ResponseError::GroupAuthorizationFailed.code());
+    }
+    let topics = broker.groups.with(group, false, |entry| {
+        let nothing = Offsets::default();
+        let offsets = entry.map_or(&nothing, |entry| &entry.offsets);
+        match request.topics {
+            Some(topics) => topics
+                .into_iter()
+                .map(|topic| {
+                    let allowed = broker.allows(&caller.principal, ResourceKind::Topic, &topic.name.0, Operation::Describe);
+                    let partitions = topic.partition_indexes.iter().map(|index| {
+                        if allowed {
+                            committed(*index, offsets.get(&topic.name.0, *index))
+                        } else {
+                            committed(*index, None).with_error_code(ResponseError::TopicAuthorizationFailed.code())
+                        }
+                    });
+                    let partitions = partitions.collect();
+                    OffsetFetchResponseTopics::default().with_name(topic.name).with_partitions(partitions)
+                })
+                .collect(),
+            None => offsets
+                .iter()
+                .filter(|(topic, _)| broker.may_see(&caller.principal, ResourceKind::Topic, topic))
+                .map(|(topic, partitions)| {
+                    let partitions = partitions.iter().map(|(index, one)| committed(*index, Some(one)));
+                    OffsetFetchResponseTopics::default().with_name(TopicName(text(topic))).with_partitions(partitions.collect())
+                })
+                .collect(),
+        }
+    });
+    response.with_topics(topics)
+}
+
+fn committed(index: i32, committed: Option<&Committed>) -> OffsetFetchResponsePartitions {
+    let partition = OffsetFetchResponsePartitions::default().with_partition_index(index);
+    match committed {
+        None => partition.with_committed_offset(-1).with_committed_leader_epoch(-1).with_metadata(Some(text(""))),
+        Some(committed) => partition
+            .with_committed_offset(committed.offset)
+            .with_committed_leader_epoch(committed.leader_epoch)
+            .with_metadata(Some(text(&committed.metadata))),
+    }
+}
+
+/// OffsetDelete: of a group that nobody is in.
+pub(super) fn delete(broker: &Broker, caller: &Caller<'_>, request: OffsetDeleteRequest) -> OffsetDeleteResponse {
+    let group = &request.group_id.0;
+    if !broker.allows(&caller.principal, ResourceKind::Group, group, Operation::Delete) {
+        return OffsetDeleteResponse::default().with_error_code(ResponseError::GroupAuthorizationFailed.code());
+    }
+    broker.groups.with(group, false, |entry| {
+        let Some(entry) = entry else {
+            return OffsetDeleteResponse::default().with_error_code(ResponseError::GroupIdNotFound.code());
+        };
+        let active = is_active(entry.group.state());
+        let topics = request.topics.iter().map(|topic| {
+            let allowed = broker.allows(&caller.principal, ResourceKind::Topic, &topic.name.0, Operation::Read);
+            let partitions = topic.partitions.iter().map(|asked| {
+                let error = match () {
+                    () if !allowed => Some(ResponseError::TopicAuthorizationFailed),
+                    () if active => Some(ResponseError::GroupSubscribedToTopic),
+                    () => None,
+                };
+                if error.is_none() {
+                    entry.offsets.delete(&topic.name.0, asked.partition_index);
+                }
+                OffsetDeleteResponsePartition::default()
+                    .with_partition_index(asked.partition_index)
+                    .with_error_code(error.map_or(0, |error| error.code()))
+            });
+            OffsetDeleteResponseTopic::default().with_name(topic.name.clone()).with_partitions(partitions.collect())
+        });
+        OffsetDeleteResponse::default().with_topics(topics.collect())
+    })
+}

@@ -1,0 +1,61 @@
+//! What is offered: APIs and their versions.
+
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::api_versions_response::ApiVersion;
+use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, ApiVersionsResponse};
+
+use super::{Answer, Request, Unanswerable};
+
+/// As Kafka 4.1 has them, but for what comes with transactions and the new group protocol.
+const OFFERED: &[(ApiKey, i16, i16)] = &[
+    (ApiKey::Produce, 3, 13),
+    (ApiKey::Fetch, 4, 17),
+    (ApiKey::ListOffsets, 1, 10),
+    (ApiKey::Metadata, 0, 13),
+    (ApiKey::OffsetCommit, 2, 9),
+    (ApiKey::OffsetFetch, 1, 9),
+    (ApiKey::FindCoordinator, 0, 6),
+    (ApiKey::JoinGroup, 2, 9),
+    (ApiKey::Heartbeat, 0, 4),
+    (ApiKey::LeaveGroup, 0, 5),
+    (ApiKey::SyncGroup, 0, 5),
+    (ApiKey::DescribeGroups, 0, 6),
+    (ApiKey::ListGroups, 0, 5),
+    (ApiKey::SaslHandshake, 0, 1),
+    (ApiKey::ApiVersions, 0, 4),
+    (ApiKey::CreateTopics, 2, 7),
+    (ApiKey::DeleteTopics, 1, 6),
+    (ApiKey::DeleteRecords, 0, 2),
+    (ApiKey::InitProducerId, 0, 5),
+    (ApiKey::OffsetForLeaderEpoch, 2, 4),
+    (ApiKey::DescribeConfigs, 1, 4),
+    (ApiKey::AlterConfigs, 0, 2),
+    (ApiKey::SaslAuthenticate, 0, 2),
+    (ApiKey::CreatePartitions, 0, 3),
+    (ApiKey::DeleteGroups, 0, 2),
+    (ApiKey::IncrementalAlterConfigs, 0, 1),
+    (ApiKey::OffsetDelete, 0, 0),
+    (ApiKey::DescribeCluster, 0, 2),
+];
+
+/// librdkafka takes a broker that does not say Produce 0 for one older than 0.10 (KAFKA-18659); Kafka says it and refuses it.
+const ADVERTISED_PRODUCE_MIN: i16 = 0;
+
+pub(super) fn is_offered(api: ApiKey, version: i16) -> bool {
+    OFFERED.iter().any(|(key, min, max)| *key == api && (*min..=*max).contains(&version))
+}
+
+/// ApiVersions. A version that is not offered is answered in version 0 with error 35 and what there is (KIP-511).
+pub(in super::super) fn api_versions(request: &Request) -> Result<Answer, Unanswerable> {
+    let keys = OFFERED.iter().map(|(key, min, max)| {
+        let min = if *key == ApiKey::Produce { ADVERTISED_PRODUCE_MIN } else { *min };
+        ApiVersion::default().with_api_key(*key as i16).with_min_version(min).with_max_version(*max)
+    });
+    let mut response = ApiVersionsResponse::default().with_api_keys(keys.collect());
+    if !is_offered(ApiKey::ApiVersions, request.version) {
+        response.error_code = ResponseError::UnsupportedVersion.code();
+        return request.encode(&response, 0);
+    }
+    let _: ApiVersionsRequest = request.decode()?;
+    request.encode(&response, request.version)
+}

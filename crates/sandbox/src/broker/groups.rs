@@ -1,0 +1,221 @@
+//! All groups behind one lock, with the requests that wait in them and the clock that ends their waiting.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use kafka_protocol::error::ResponseError;
+use tokio::sync::{Notify, oneshot};
+
+use super::status::GroupStatus;
+use super::topics::Topics;
+use crate::groups::{Effect, Group, Join, Joined, Leave, Offsets, ReplyTo, Settings, State, Sync, Synced};
+
+/// A group and what it has committed. The offsets outlive the members.
+pub(crate) struct Entry {
+    pub(crate) group: Group,
+    pub(crate) offsets: Offsets,
+}
+
+enum Waiting {
+    Join(oneshot::Sender<Result<Joined, (ResponseError, String)>>),
+    Sync(oneshot::Sender<Result<Synced, ResponseError>>),
+}
+
+#[derive(Default)]
+struct Inner {
+    groups: BTreeMap<String, Entry>,
+    waiting: HashMap<ReplyTo, Waiting>,
+    next_reply: u64,
+}
+
+/// The coordinator of all groups.
+pub(crate) struct Groups {
+    settings: Settings,
+    state: Mutex<Inner>,
+    /// Rung when a deadline may have moved closer.
+    deadlines_changed: Notify,
+}
+
+impl Groups {
+    pub(crate) fn new(settings: Settings) -> Self {
+        Self { settings, state: Mutex::default(), deadlines_changed: Notify::new() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// JoinGroup: the answer comes when the group is complete. `None` when the coordinator dropped the request.
+    pub(crate) fn join(&self, group: &str, join: Join) -> oneshot::Receiver<Result<Joined, (ResponseError, String)>> {
+        let (sender, receiver) = oneshot::channel();
+        let mut state = self.lock();
+        let reply = state.park(Waiting::Join(sender));
+        let settings = self.settings;
+        let entry = state.groups.entry(group.to_owned()).or_insert_with(|| Entry::new(settings));
+        let prefix = join.client_id.clone();
+        let new_id = || format!("{prefix}-{}", uuid::Uuid::new_v4());
+        let effects = entry.group.join(join, reply, new_id, Instant::now());
+        state.carry_out(effects);
+        drop(state);
+        self.deadlines_changed.notify_one();
+        receiver
+    }
+
+    /// SyncGroup: the answer comes with the leader's assignment.
+    pub(crate) fn sync(&self, group: &str, sync: Sync) -> oneshot::Receiver<Result<Synced, ResponseError>> {
+        let (sender, receiver) = oneshot::channel();
+        let mut state = self.lock();
+        let reply = state.park(Waiting::Sync(sender));
+        let effects = match state.groups.get_mut(group) {
+            Some(entry) => entry.group.sync(sync, reply, Instant::now()),
+            None => vec![Effect::Synced(reply, Err(ResponseError::UnknownMemberId))],
+        };
+        state.carry_out(effects);
+        drop(state);
+        self.deadlines_changed.notify_one();
+        receiver
+    }
+
+    pub(crate) fn heartbeat(
+        &self,
+        group: &str,
+        member_id: &str,
+        instance_id: Option<&str>,
+        generation: i32,
+    ) -> Result<(), ResponseError> {
+        let mut state = self.lock();
+        let entry = state.groups.get_mut(group).ok_or(ResponseError::UnknownMemberId)?;
+        entry.group.heartbeat(member_id, instance_id, generation, Instant::now())
+    }
+
+    pub(crate) fn leave(&self, group: &str, leaves: &[Leave]) -> Vec<Result<(), ResponseError>> {
+        let mut state = self.lock();
+        let mut effects = Vec::new();
+        let results = leaves
+            .iter()
+            .map(|leave| match state.groups.get_mut(group) {
+                None => Err(ResponseError::UnknownMemberId),
+                Some(entry) => {
+                    let (result, others) = entry.group.leave(leave, Instant::now());
+                    effects.extend(others);
+                    result
+                }
+            })
+            .collect();
+        state.carry_out(effects);
+        drop(state);
+        self.deadlines_changed.notify_one();
+        results
+    }
+
+    /// Calls `with` with the group, which is made when `create` says so.
+    pub(crate) fn with<T>(&self, group: &str, create: bool, with: impl FnOnce(Option<&mut Entry>) -> T) -> T {
+        let mut state = self.lock();
+        if create {
+            let settings = self.settings;
+            state.groups.entry(group.to_owned()).or_insert_with(|| Entry::new(settings));
+        }
+        with(state.groups.get_mut(group))
+    }
+
+    /// Calls `see` with every group in the order of their ids.
+    pub(crate) fn each(&self, mut see: impl FnMut(&str, &Entry)) {
+        self.lock().groups.iter().for_each(|(id, entry)| see(id, entry));
+    }
+
+    /// DeleteGroups for one group.
+    pub(crate) fn delete(&self, group: &str) -> Result<(), ResponseError> {
+        let mut state = self.lock();
+        let entry = state.groups.get(group).ok_or(ResponseError::GroupIdNotFound)?;
+        if entry.group.state() != State::Empty {
+            return Err(ResponseError::NonEmptyGroup);
+        }
+        state.groups.remove(group);
+        Ok(())
+    }
+
+    /// Forgets what was committed for a topic that is gone.
+    pub(crate) fn topic_deleted(&self, topic: &str) {
+        self.lock().groups.values_mut().for_each(|entry| entry.offsets.delete_topic(topic));
+    }
+
+    /// Ends what has lasted too long, at the time it does, for ever.
+    pub(crate) async fn keep_time(&self) {
+        loop {
+            let next = self.lock().groups.values().filter_map(|entry| entry.group.next_deadline()).min();
+            let changed = self.deadlines_changed.notified();
+            match next {
+                None => changed.await,
+                Some(deadline) => {
+                    tokio::select! {
+                        () = changed => continue,
+                        () = tokio::time::sleep_until(deadline.into()) => {}
+                    }
+                    let mut state = self.lock();
+                    let now = Instant::now();
+                    let effects: Vec<_> = state.groups.values_mut().flat_map(|entry| entry.group.tick(now)).collect();
+                    state.carry_out(effects);
+                }
+            }
+        }
+    }
+
+    pub(super) fn status(&self, topics: &Topics) -> Vec<GroupStatus> {
+        let mut committed = Vec::new();
+        let mut statuses = Vec::new();
+        self.each(|id, entry| {
+            statuses.push(GroupStatus {
+                group: id.to_owned(),
+                state: entry.group.state().name().to_owned(),
+                members: entry.group.member_count(),
+                lag: 0,
+            });
+            let offsets = entry.offsets.iter().flat_map(|(topic, partitions)| {
+                partitions.iter().map(move |(partition, committed)| (topic.to_owned(), *partition, committed.offset))
+            });
+            committed.push(offsets.collect::<Vec<_>>());
+        });
+        // The logs are locked only now, with the groups' lock released.
+        for (status, offsets) in statuses.iter_mut().zip(committed) {
+            for (topic, partition, offset) in offsets {
+                let end = topics.get(&topic).and_then(|topic| topic.partition(partition).map(|partition| partition.log().end()));
+                status.lag += end.map_or(0, |end| (end - offset).max(0));
+            }
+        }
+        statuses
+    }
+}
+
+impl Entry {
+    fn new(settings: Settings) -> Self {
+        Self { group: Group::new(settings), offsets: Offsets::default() }
+    }
+}
+
+impl Inner {
+    fn park(&mut self, waiting: Waiting) -> ReplyTo {
+        let reply = ReplyTo(self.next_reply);
+        self.next_reply += 1;
+        self.waiting.insert(reply, waiting);
+        reply
+    }
+
+    /// Sends answers to those who wait. One whose connection is gone has dropped its receiver, which is fine.
+    fn carry_out(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Joined(reply, result) => {
+                    if let Some(Waiting::Join(sender)) = self.waiting.remove(&reply) {
+                        let _ = sender.send(result);
+                    }
+                }
+                Effect::Synced(reply, result) => {
+                    if let Some(Waiting::Sync(sender)) = self.waiting.remove(&reply) {
+                        let _ = sender.send(result);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! All topics: names, ids, settings and partitions.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{Duration, SystemTime};
+
+use thiserror::Error;
+use uuid::Uuid;
+
+use super::partition::Partition;
+use super::settings::TopicSettings;
+
+/// The most partitions that one topic may have here.
+pub(crate) const MAX_PARTITIONS: i32 = 100;
+const MAX_NAME_BYTES: usize = 249;
+const RETENTION_CHECK_PERIOD: Duration = Duration::from_secs(5);
+
+/// A topic as it is now. Deleting and creating it again gives another id.
+#[derive(Debug, Clone)]
+pub(crate) struct Topic {
+    pub(crate) name: Arc<str>,
+    pub(crate) id: Uuid,
+    pub(crate) partitions: Vec<Arc<Partition>>,
+    pub(crate) settings: TopicSettings,
+}
+
+impl Topic {
+    pub(crate) fn partition(&self, index: i32) -> Option<&Arc<Partition>> {
+        self.partitions.get(usize::try_from(index).ok()?)
+    }
+}
+
+/// Why a topic is not created or grown.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub(crate) enum CreateError {
+    #[error("Topic '{0}' already exists.")]
+    Exists(String),
+    #[error("Topic name is invalid: {0}")]
+    Name(String),
+    #[error("{0}")]
+    Partitions(String),
+}
+
+/// Checks a name by Kafka's rule (`Topic.validate`).
+fn check_name(name: &str) -> Result<(), CreateError> {
+    let invalid = |why: &str| Err(CreateError::Name(format!("'{name}' {why}")));
+    if name.is_empty() || name == "." || name == ".." {
+        return invalid("is not allowed");
+    }
+    if name.len() > MAX_NAME_BYTES {
+        return invalid("is longer than 249 characters");
+    }
+    if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte)) {
+        return invalid("contains a character other than ASCII alphanumerics, '.', '_' and '-'");
+    }
+    Ok(())
+}
+
+/// The map of topics.
+#[derive(Debug, Default)]
+pub(crate) struct Topics(RwLock<BTreeMap<Arc<str>, Arc<Topic>>>);
+
+impl Topics {
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, BTreeMap<Arc<str>, Arc<Topic>>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, BTreeMap<Arc<str>, Arc<Topic>>> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<Arc<Topic>> {
+        self.read().get(name).cloned()
+    }
+
+    pub(crate) fn by_id(&self, id: Uuid) -> Option<Arc<Topic>> {
+        self.read().values().find(|topic| topic.id == id).cloned()
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Topic>> {
+        self.read().values().cloned().collect()
+    }
+
+    /// Creates a topic of `partitions` partitions, or only checks whether it could be.
+    pub(crate) fn create(
+        &self,
+        name: &str,
+        partitions: i32,
+        settings: TopicSettings,
+        validate_only: bool,
+    ) -> Result<Arc<Topic>, CreateError> {
+        check_name(name)?;
+        if !(1..=MAX_PARTITIONS).contains(&partitions) {
+            return Err(CreateError::Partitions(format!(
+                "Number of partitions must be between 1 and {MAX_PARTITIONS}, not {partitions}."
+            )));
+        }
+        let mut topics = self.write();
+        if topics.contains_key(name) {
+            return Err(CreateError::Exists(name.to_owned()));
+        }
+        let name: Arc<str> = name.into();
+        let partitions = (0..partitions).map(|_| Arc::default()).collect();
+        let topic = Arc::new(Topic { name: Arc::clone(&name), id: Uuid::new_v4(), partitions, settings });
+        if !validate_only {
+            topics.insert(name, Arc::clone(&topic));
+        }
+        Ok(topic)
+    }
+
+    /// Deletes a topic and wakes whoever waits for its data.
+    pub(crate) fn delete(&self, name: &str) -> Option<Arc<Topic>> {
+        let topic = self.write().remove(name)?;
+        topic.partitions.iter().for_each(|partition| partition.wake_all());
+        Some(topic)
+    }
+
+    /// Adds partitions up to `count`.
+    pub(crate) fn grow(&self, name: &str, count: i32, validate_only: bool) -> Option<Result<(), CreateError>> {
+        let mut topics = self.write();
+        let topic = topics.get_mut(name)?;
+        let now = topic.partitions.len() as i32;
+        if count <= now || count > MAX_PARTITIONS {
+            return Some(Err(CreateError::Partitions(format!(
+                "Topic currently has {now} partitions, which can be raised to at most {MAX_PARTITIONS}; {count} was asked for."
+            ))));
+        }
+        if !validate_only {
+            let mut grown = Topic::clone(topic);
+            grown.partitions.resize_with(count as usize, Arc::default);
+            *topic = Arc::new(grown);
+        }
+        Some(Ok(()))
+    }
+
+    /// Changes a topic's settings; nothing changes when `change` fails.
+    pub(crate) fn configure(
+        &self,
+        name: &str,
+        validate_only: bool,
+        change: impl FnOnce(&mut TopicSettings) -> Result<(), String>,
+    ) -> Option<Result<(), String>> {
+        let mut topics = self.write();
+        let topic = topics.get_mut(name)?;
+        let mut settings = topic.settings.clone();
+        if let Err(error) = change(&mut settings) {
+            return Some(Err(error));
+        }
+        if !validate_only {
+            *topic = Arc::new(Topic { settings, ..Topic::clone(topic) });
+        }
+        Some(Ok(()))
+    }
+
+    pub(crate) fn total_bytes(&self) -> usize {
+        self.read().values().flat_map(|topic| &topic.partitions).map(|partition| partition.log().size_bytes()).sum()
+    }
+
+    /// Takes the oldest batch of the largest partition until all logs together are within `max_bytes`.
+    pub(crate) fn shrink_to(&self, max_bytes: usize) {
+        let partitions: Vec<_> = self.read().values().flat_map(|topic| topic.partitions.clone()).collect();
+        let mut total: usize = partitions.iter().map(|partition| partition.log().size_bytes()).sum();
+        while total > max_bytes {
+            let Some(largest) = partitions.iter().max_by_key(|partition| partition.log().size_bytes()) else {
+                return;
+            };
+            match largest.log().drop_oldest() {
+                0 => return,
+                freed => total -= freed,
+            }
+        }
+    }
+
+    /// Applies retention now and then, for ever.
+    pub(crate) async fn keep_retention(&self) {
+        loop {
+            tokio::time::sleep(RETENTION_CHECK_PERIOD).await;
+            let now_ms = super::epoch_ms(SystemTime::now());
+            for topic in self.all() {
+                for partition in &topic.partitions {
+                    partition.log().retain(topic.settings.retention(), now_ms);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_kafkas_rule() {
+        let topics = Topics::default();
+        for name in ["", ".", "..", "with space", "größe", &"x".repeat(250)] {
+            let error = topics.create(name, 1, TopicSettings::default(), false).unwrap_err();
+            assert!(matches!(error, CreateError::Name(_)), "{name}: {error}");
+        }
+        assert!(topics.create("grocery.orders.v1", 3, TopicSettings::default(), false).is_ok());
+    }
+
+    #[test]
+    fn a_topic_made_again_has_another_id() {
+        let topics = Topics::default();
+        let first = topics.create("orders", 3, TopicSettings::default(), false).unwrap();
+        let again = topics.create("orders", 3, TopicSettings::default(), false);
+        assert_eq!(again.unwrap_err(), CreateError::Exists("orders".to_owned()));
+        topics.delete("orders").unwrap();
+        let second = topics.create("orders", 3, TopicSettings::default(), false).unwrap();
+        assert_ne!(first.id, second.id);
+        assert!(topics.by_id(first.id).is_none());
+    }
+
+    #[test]
+    fn partitions_are_only_added() {
+        let topics = Topics::default();
+        topics.create("orders", 3, TopicSettings::default(), false).unwrap();
+        assert!(matches!(topics.grow("orders", 2, false), Some(Err(CreateError::Partitions(_)))));
+        assert!(matches!(topics.grow("orders", 101, false), Some(Err(CreateError::Partitions(_)))));
+        assert_eq!(topics.grow("orders", 5, true), Some(Ok(())));
+        assert_eq!(topics.get("orders").unwrap().partitions.len(), 3, "it was only checked");
+        assert_eq!(topics.grow("orders", 5, false), Some(Ok(())));
+        assert_eq!(topics.get("orders").unwrap().partitions.len(), 5);
+        assert_eq!(topics.grow("elsewhere", 5, false), None);
+    }
+}

@@ -1,0 +1,186 @@
+//! The header of a record batch, magic 2, as bytes of a produce request.
+//!
+//! Source: Kafka's `DefaultRecordBatch`. Offsets in bytes: base offset 0, length 8, leader epoch 12, magic 16, CRC 17, attributes 21,
+//! last offset delta 23, base timestamp 27, max timestamp 35, producer id 43, producer epoch 51, base sequence 53, record count 57.
+
+use thiserror::Error;
+
+pub(crate) const HEADER_BYTES: usize = 61;
+const LENGTH_AT: usize = 8;
+const LEADER_EPOCH_AT: usize = 12;
+const MAGIC_AT: usize = 16;
+const CRC_AT: usize = 17;
+const ATTRIBUTES_AT: usize = 21;
+const MAX_TIMESTAMP_AT: usize = 35;
+/// What the length field does not count: the base offset and itself.
+const LENGTH_OVERHEAD: usize = 12;
+
+const COMPRESSION_MASK: i16 = 0b111;
+const LOG_APPEND_TIME: i16 = 0b1000;
+const TRANSACTIONAL: i16 = 0b1_0000;
+const CONTROL: i16 = 0b10_0000;
+const ZSTD: i16 = 4;
+
+/// Why a batch is not taken.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub(crate) enum BatchError {
+    #[error("the batch is cut short: {0} bytes")]
+    Short(usize),
+    #[error("message format {0} is not supported; the client must write format 2 (Kafka 0.11 or newer)")]
+    Magic(i8),
+    #[error("the batch's checksum does not match its contents")]
+    Crc,
+    #[error("{0}")]
+    Invalid(&'static str),
+}
+
+/// What the broker needs to know of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BatchHeader {
+    pub(crate) total_bytes: usize,
+    pub(crate) attributes: i16,
+    pub(crate) last_offset_delta: i32,
+    pub(crate) base_timestamp: i64,
+    pub(crate) max_timestamp: i64,
+    pub(crate) producer_id: i64,
+    pub(crate) producer_epoch: i16,
+    pub(crate) base_sequence: i32,
+}
+
+fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
+    let mut out = [0; N];
+    out.copy_from_slice(&bytes[at..at + N]);
+    out
+}
+
+impl BatchHeader {
+    /// Reads and checks the first batch of `bytes`: its format, its length, its checksum and what a client may not send.
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self, BatchError> {
+        if bytes.len() < HEADER_BYTES {
+            return Err(BatchError::Short(bytes.len()));
+        }
+        let magic = bytes[MAGIC_AT] as i8;
+        if magic != 2 {
+            return Err(BatchError::Magic(magic));
+        }
+        let length = i32::from_be_bytes(array(bytes, LENGTH_AT));
+        let total_bytes = usize::try_from(length).map_or(0, |length| length + LENGTH_OVERHEAD);
+        if total_bytes < HEADER_BYTES || total_bytes > bytes.len() {
+            return Err(BatchError::Short(bytes.len()));
+        }
+        if crc32c::crc32c(&bytes[ATTRIBUTES_AT..total_bytes]) != u32::from_be_bytes(array(bytes, CRC_AT)) {
+            return Err(BatchError::Crc);
+        }
+        let header = Self {
+            total_bytes,
+            attributes: i16::from_be_bytes(array(bytes, ATTRIBUTES_AT)),
+            last_offset_delta: i32::from_be_bytes(array(bytes, 23)),
+            base_timestamp: i64::from_be_bytes(array(bytes, 27)),
+            max_timestamp: i64::from_be_bytes(array(bytes, MAX_TIMESTAMP_AT)),
+            producer_id: i64::from_be_bytes(array(bytes, 43)),
+            producer_epoch: i16::from_be_bytes(array(bytes, 51)),
+            base_sequence: i32::from_be_bytes(array(bytes, 53)),
+        };
+        let records = i32::from_be_bytes(array(bytes, 57));
+        if records <= 0 || header.last_offset_delta != records - 1 {
+            return Err(BatchError::Invalid("the number of records and the last offset delta do not fit each other"));
+        }
+        if header.attributes & CONTROL != 0 {
+            return Err(BatchError::Invalid("clients may not write control batches"));
+        }
+        if header.attributes & COMPRESSION_MASK > ZSTD {
+            return Err(BatchError::Invalid("the compression type is unknown"));
+        }
+        if header.producer_id >= 0 && (header.producer_epoch < 0 || header.base_sequence < 0) {
+            return Err(BatchError::Invalid("a batch with a producer id needs an epoch and a sequence"));
+        }
+        Ok(header)
+    }
+
+    pub(crate) fn records(&self) -> i64 {
+        i64::from(self.last_offset_delta) + 1
+    }
+
+    pub(crate) fn is_transactional(&self) -> bool {
+        self.attributes & TRANSACTIONAL != 0
+    }
+}
+
+/// Writes what the broker decides into a batch: where it stands and, with `append_time`, when it came.
+pub(super) fn place(batch: &mut [u8], base_offset: i64, leader_epoch: i32, append_time: Option<i64>) {
+    batch[..LENGTH_AT].copy_from_slice(&base_offset.to_be_bytes());
+    batch[LEADER_EPOCH_AT..MAGIC_AT].copy_from_slice(&leader_epoch.to_be_bytes());
+    if let Some(time) = append_time {
+        let attributes = i16::from_be_bytes(array(batch, ATTRIBUTES_AT)) | LOG_APPEND_TIME;
+        batch[ATTRIBUTES_AT..ATTRIBUTES_AT + 2].copy_from_slice(&attributes.to_be_bytes());
+        batch[MAX_TIMESTAMP_AT..MAX_TIMESTAMP_AT + 8].copy_from_slice(&time.to_be_bytes());
+        let crc = crc32c::crc32c(&batch[ATTRIBUTES_AT..]);
+        batch[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_be_bytes());
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A batch of `records` records whose contents nobody reads.
+    pub(crate) fn batch(producer: Option<(i64, i16, i32)>, records: i32, timestamp: i64, payload_bytes: usize) -> Vec<u8> {
+        let (id, epoch, sequence) = producer.unwrap_or((-1, -1, -1));
+        let mut bytes = vec![0; HEADER_BYTES + payload_bytes];
+        let length = (bytes.len() - LENGTH_OVERHEAD) as i32;
+        bytes[8..12].copy_from_slice(&length.to_be_bytes());
+        bytes[16] = 2;
+        bytes[23..27].copy_from_slice(&(records - 1).to_be_bytes());
+        bytes[27..35].copy_from_slice(&timestamp.to_be_bytes());
+        bytes[35..43].copy_from_slice(&timestamp.to_be_bytes());
+        bytes[43..51].copy_from_slice(&id.to_be_bytes());
+        bytes[51..53].copy_from_slice(&epoch.to_be_bytes());
+        bytes[53..57].copy_from_slice(&sequence.to_be_bytes());
+        bytes[57..61].copy_from_slice(&records.to_be_bytes());
+        seal(&mut bytes);
+        bytes
+    }
+
+    fn seal(bytes: &mut [u8]) {
+        let crc = crc32c::crc32c(&bytes[ATTRIBUTES_AT..]);
+        bytes[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_be_bytes());
+    }
+
+    #[test]
+    fn a_batch_that_was_changed_on_the_way_is_refused() {
+        let mut bytes = batch(None, 3, 7, 10);
+        assert_eq!(BatchHeader::read(&bytes).unwrap().records(), 3);
+        *bytes.last_mut().unwrap() ^= 1;
+        assert_eq!(BatchHeader::read(&bytes), Err(BatchError::Crc));
+    }
+
+    #[test]
+    fn no_prefix_of_a_batch_is_taken_for_one() {
+        let bytes = batch(Some((9, 0, 0)), 3, 7, 10);
+        for length in 0..bytes.len() {
+            assert_eq!(BatchHeader::read(&bytes[..length]), Err(BatchError::Short(length)));
+        }
+    }
+
+    #[test]
+    fn old_formats_and_control_batches_are_refused() {
+        let mut old = batch(None, 1, 7, 0);
+        old[16] = 1;
+        assert_eq!(BatchHeader::read(&old), Err(BatchError::Magic(1)));
+        let mut control = batch(Some((9, 0, 0)), 1, 7, 0);
+        control[22] |= 0b10_0000;
+        seal(&mut control);
+        assert!(matches!(BatchHeader::read(&control), Err(BatchError::Invalid(_))));
+    }
+
+    #[test]
+    fn a_placed_batch_keeps_its_checksum_right() {
+        for append_time in [None, Some(99)] {
+            let mut bytes = batch(None, 2, 7, 4);
+            place(&mut bytes, 40, 3, append_time);
+            let header = BatchHeader::read(&bytes).unwrap();
+            assert_eq!(header.max_timestamp, append_time.unwrap_or(7));
+            assert_eq!(i64::from_be_bytes(array(&bytes, 0)), 40);
+        }
+    }
+}
