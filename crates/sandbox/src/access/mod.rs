@@ -8,7 +8,6 @@ mod rules;
 pub use rules::{AccessError, AccessRules};
 
 use std::fmt;
-use std::time::SystemTime;
 
 use serde::Deserialize;
 
@@ -92,13 +91,4 @@ impl Principal {
     pub fn anonymous() -> Self {
         Self { name: "ANONYMOUS".to_owned(), pools: Vec::new(), is_super_user: true }
     }
-}
-
-/// What a checked token says.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VerifiedToken {
-    /// The `sub` claim.
-    pub subject: String,
-    /// The `exp` claim.
-    pub expires_at: SystemTime,
 }

@@ -129,7 +129,9 @@ impl AccessRules {
     pub fn principal_for(&self, subject: &str, asked: Option<&str>) -> Result<Principal, AccessError> {
         let mut pools = Vec::new();
         match asked {
-            None => pools.extend(self.pools.iter().filter(|pool| pool.principal == subject).map(|pool| pool.pool.clone())),
+            None => {
+                pools.extend(self.pools.iter().filter(|pool| pool.principal == subject).map(|pool| pool.pool.clone()))
+            }
             Some(list) => {
                 for id in list.split(',').map(str::trim) {
                     let pool = self
@@ -165,7 +167,8 @@ impl AccessRules {
 
     /// Whether `principal` may do `operation` on the resource called `name`.
     pub fn allows(&self, principal: &Principal, resource: ResourceKind, name: &str, operation: Operation) -> bool {
-        principal.is_super_user || self.rules_of(principal).any(|rule| rule.covers(resource, name) && rule.allows(operation))
+        principal.is_super_user
+            || self.rules_of(principal).any(|rule| rule.covers(resource, name) && rule.allows(operation))
     }
 
     /// Whether `principal` may do `operation` on any resource of the kind at all.

@@ -179,7 +179,9 @@ impl Groups {
         // The logs are locked only now, with the groups' lock released.
         for (status, offsets) in statuses.iter_mut().zip(committed) {
             for (topic, partition, offset) in offsets {
-                let end = topics.get(&topic).and_then(|topic| topic.partition(partition).map(|partition| partition.log().end()));
+                let end = topics
+                    .get(&topic)
+                    .and_then(|topic| topic.partition(partition).map(|partition| partition.log().end()));
                 status.lag += end.map_or(0, |end| (end - offset).max(0));
             }
         }

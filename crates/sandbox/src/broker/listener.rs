@@ -16,9 +16,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
+use super::Broker;
 use super::api::{self, Answer, Caller};
 use super::sasl::Login;
-use super::Broker;
 use crate::access::Principal;
 
 /// `socket.request.max.bytes`
@@ -142,7 +142,9 @@ impl Connection {
         self.broker.counters.request();
         let request = api::Request::parse(frame).map_err(|error| self.protocol_error(&error))?;
         let answer = match request.api_key {
-            ApiKey::ApiVersions if self.login.as_ref().is_none_or(Login::allows_api_versions) => api::api_versions(&request),
+            ApiKey::ApiVersions if self.login.as_ref().is_none_or(Login::allows_api_versions) => {
+                api::api_versions(&request)
+            }
             ApiKey::SaslHandshake | ApiKey::SaslAuthenticate => {
                 let Some(login) = &mut self.login else {
                     return Err(self.protocol_error("this listener takes no login; set security.protocol=PLAINTEXT"));
@@ -202,7 +204,10 @@ async fn read_frames(
     gone.cancel();
 }
 
-async fn read_frame(reader: &mut (impl AsyncRead + Unpin), may_send_much: &watch::Receiver<bool>) -> io::Result<Option<Bytes>> {
+async fn read_frame(
+    reader: &mut (impl AsyncRead + Unpin),
+    may_send_much: &watch::Receiver<bool>,
+) -> io::Result<Option<Bytes>> {
     let length = match reader.read_i32().await {
         Ok(length) => length,
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
@@ -211,7 +216,10 @@ async fn read_frame(reader: &mut (impl AsyncRead + Unpin), may_send_much: &watch
     let limit = if *may_send_much.borrow() { MAX_FRAME_BYTES } else { MAX_LOGIN_FRAME_BYTES };
     let length = usize::try_from(length).ok().filter(|length| *length <= limit);
     let Some(length) = length else {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "a frame larger than is allowed; is this a Kafka client?"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "a frame larger than is allowed; is this a Kafka client?",
+        ));
     };
     // Grows with what arrives, so that a length alone allocates nothing.
     let mut frame = BytesMut::with_capacity(length.min(BUFFER_BYTES));

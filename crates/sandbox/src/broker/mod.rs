@@ -20,7 +20,8 @@ use std::time::SystemTime;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::access::{AccessRules, Operation, Principal, ResourceKind, VerifiedToken};
+use crate::access::{AccessRules, Operation, Principal, ResourceKind};
+use crate::issuer::VerifiedToken;
 
 pub(crate) use self::groups::Groups;
 pub(crate) use self::settings::TopicSettings;

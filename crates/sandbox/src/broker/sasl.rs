@@ -123,7 +123,8 @@ impl Login {
             Stage::Authenticate => {}
             Stage::Refused => {
                 self.stage = Stage::Failed;
-                let text = if bytes == KVSEP { String::from_utf8_lossy(REFUSED).into_owned() } else { INVALID.to_owned() };
+                let text =
+                    if bytes == KVSEP { String::from_utf8_lossy(REFUSED).into_owned() } else { INVALID.to_owned() };
                 return Some(Outcome::failed(ResponseError::SaslAuthenticationFailed, text));
             }
             Stage::Open => return Some(Outcome::failed(ResponseError::IllegalSaslState, "SaslHandshake comes first")),
@@ -164,7 +165,8 @@ impl Login {
 }
 
 /// What Kafka says of a malformed message.
-const INVALID: &str = "Authentication failed during authentication due to invalid credentials with SASL mechanism OAUTHBEARER";
+const INVALID: &str =
+    "Authentication failed during authentication due to invalid credentials with SASL mechanism OAUTHBEARER";
 
 /// `n,[a=authzid],` 0x01 `auth=Bearer token` 0x01 (`key=value` 0x01)* 0x01, as RFC 7628 and Kafka have it.
 #[derive(Debug, PartialEq, Eq)]
@@ -200,7 +202,11 @@ impl<'a> ClientMessage<'a> {
                 continue;
             }
             let is_value = |byte: u8| matches!(byte, 0x21..=0x7e | b' ' | b'\t' | b'\r' | b'\n');
-            if key.is_empty() || !key.bytes().all(|byte| byte.is_ascii_alphabetic()) || value.is_empty() || !value.bytes().all(is_value) {
+            if key.is_empty()
+                || !key.bytes().all(|byte| byte.is_ascii_alphabetic())
+                || value.is_empty()
+                || !value.bytes().all(is_value)
+            {
                 return None;
             }
             message.extensions.push((key, value));
@@ -216,7 +222,7 @@ impl<'a> ClientMessage<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::access::VerifiedToken;
+    use crate::issuer::VerifiedToken;
 
     const RULES: &str = include_str!("../../../../tf/access.json");
     const LIFE: Duration = Duration::from_secs(20);
@@ -292,7 +298,8 @@ mod tests {
     #[test]
     fn the_first_message_follows_kafkas_grammar() {
         let parse = |text: &'static str| ClientMessage::parse(text.as_bytes());
-        let message = parse("n,a=o=3Dp=2Cq,\x01auth=bearer  a.b-c_~+/=\x01identityPoolId=pool-1,pool-2\x01\x01").unwrap();
+        let message =
+            parse("n,a=o=3Dp=2Cq,\x01auth=bearer  a.b-c_~+/=\x01identityPoolId=pool-1,pool-2\x01\x01").unwrap();
         assert_eq!((message.authzid.as_str(), message.token), ("o=p,q", "a.b-c_~+/="));
         assert_eq!(message.extension("identityPoolId"), Some("pool-1,pool-2"));
         for malformed in [

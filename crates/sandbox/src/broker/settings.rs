@@ -85,7 +85,9 @@ impl TopicSettings {
         match known.kind {
             Kind::Int | Kind::Long => match value.trim().parse::<i64>() {
                 Err(_) => return invalid("Not a number"),
-                Ok(number) if number < known.least => return invalid(&format!("Value must be at least {}", known.least)),
+                Ok(number) if number < known.least => {
+                    return invalid(&format!("Value must be at least {}", known.least));
+                }
                 Ok(number) if matches!(known.kind, Kind::Int) && number > i64::from(i32::MAX) => {
                     return invalid("Not a number of type INT");
                 }

@@ -91,7 +91,10 @@ impl Counters {
         let mut denials = self.denials.lock().unwrap_or_else(PoisonError::into_inner);
         // A client that retries would fill the log with one line.
         if denials.back() != Some(&denial) {
-            warn!(principal = denial.principal, "denied {operation} on {resource} '{name}': no rule of the access file allows it");
+            warn!(
+                principal = denial.principal,
+                "denied {operation} on {resource} '{name}': no rule of the access file allows it"
+            );
             if denials.len() == REMEMBERED_DENIALS {
                 denials.pop_front();
             }
@@ -105,8 +108,12 @@ impl Broker {
     pub(crate) fn status(&self) -> BrokerStatus {
         let topics = self.topics.all();
         let topic_statuses = topics.iter().map(|topic| {
-            let mut status =
-                TopicStatus { name: topic.name.to_string(), start_offsets: Vec::new(), end_offsets: Vec::new(), size_bytes: 0 };
+            let mut status = TopicStatus {
+                name: topic.name.to_string(),
+                start_offsets: Vec::new(),
+                end_offsets: Vec::new(),
+                size_bytes: 0,
+            };
             for partition in &topic.partitions {
                 let log = partition.log();
                 status.start_offsets.push(log.start());

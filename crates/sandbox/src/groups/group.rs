@@ -176,7 +176,14 @@ impl Group {
     pub(crate) fn each_member(&self, mut see: impl FnMut(&str, Option<&str>, &str, &str, Bytes, Bytes)) {
         for (id, member) in &self.members {
             let metadata = member.metadata(&self.protocol);
-            see(id, member.instance_id.as_deref(), &member.client_id, &member.client_host, metadata, member.assignment.clone());
+            see(
+                id,
+                member.instance_id.as_deref(),
+                &member.client_id,
+                &member.client_host,
+                metadata,
+                member.assignment.clone(),
+            );
         }
     }
 
@@ -185,7 +192,13 @@ impl Group {
     }
 
     /// JoinGroup. `new_id` makes an id for a stranger.
-    pub(crate) fn join(&mut self, join: Join, reply: ReplyTo, new_id: impl FnOnce() -> String, now: Instant) -> Vec<Effect> {
+    pub(crate) fn join(
+        &mut self,
+        join: Join,
+        reply: ReplyTo,
+        new_id: impl FnOnce() -> String,
+        now: Instant,
+    ) -> Vec<Effect> {
         match self.admit(join, reply, new_id, now) {
             Ok(effects) => effects,
             Err((error, member_id)) => vec![Effect::Joined(reply, Err((error, member_id)))],
@@ -200,7 +213,9 @@ impl Group {
         now: Instant,
     ) -> Result<Vec<Effect>, (ResponseError, String)> {
         let refuse = |error| Err((error, join.member_id.clone()));
-        if join.session_timeout < self.settings.min_session_timeout || join.session_timeout > self.settings.max_session_timeout {
+        if join.session_timeout < self.settings.min_session_timeout
+            || join.session_timeout > self.settings.max_session_timeout
+        {
             return refuse(ResponseError::InvalidSessionTimeout);
         }
         if join.protocols.is_empty() || join.protocol_type.is_empty() || !self.understands(&join) {
@@ -208,7 +223,9 @@ impl Group {
         }
         if let Some(instance) = &join.instance_id {
             match self.instances.get(instance).cloned() {
-                Some(old) if join.member_id.is_empty() => return Ok(self.replace_static(old, join, reply, new_id(), now)),
+                Some(old) if join.member_id.is_empty() => {
+                    return Ok(self.replace_static(old, join, reply, new_id(), now));
+                }
                 Some(current) if current != join.member_id => return refuse(ResponseError::FencedInstanceId),
                 _ => {}
             }
@@ -248,7 +265,8 @@ impl Group {
 
     /// Whether the newcomer speaks a strategy that everybody speaks.
     fn understands(&self, join: &Join) -> bool {
-        let others: Vec<_> = self.members.iter().filter(|(id, _)| **id != join.member_id).map(|(_, member)| member).collect();
+        let others: Vec<_> =
+            self.members.iter().filter(|(id, _)| **id != join.member_id).map(|(_, member)| member).collect();
         others.is_empty()
             || (join.protocol_type == self.protocol_type
                 && join.protocols.iter().any(|(name, _)| others.iter().all(|member| member.supports(name))))
@@ -420,7 +438,8 @@ impl Group {
         self.protocol = self.elect_protocol();
         let present = |id: &String| self.members.get(id).is_some_and(|member| member.awaiting_join.is_some());
         if !self.leader.as_ref().is_some_and(present) {
-            self.leader = self.members.iter().find(|(_, member)| member.awaiting_join.is_some()).map(|(id, _)| id.clone());
+            self.leader =
+                self.members.iter().find(|(_, member)| member.awaiting_join.is_some()).map(|(id, _)| id.clone());
         }
         let wait = self.members.values().map(|member| member.rebalance_timeout).max().unwrap_or_default();
         self.sync_ends = Some(now + wait);
@@ -488,7 +507,11 @@ impl Group {
                     member.heard_from(now);
                     member.awaiting_sync = Some(reply);
                 }
-                if self.leader.as_deref() == Some(sync.member_id.as_str()) { self.assign(sync.assignments, now) } else { Vec::new() }
+                if self.leader.as_deref() == Some(sync.member_id.as_str()) {
+                    self.assign(sync.assignments, now)
+                } else {
+                    Vec::new()
+                }
             }
         }
     }
@@ -650,8 +673,12 @@ impl Group {
             effects.extend(self.complete_join_if_all_are_in(now));
         }
         if self.sync_ends.is_some_and(|ends| ends <= now) && self.state == State::CompletingRebalance {
-            let late: Vec<_> =
-                self.members.iter().filter(|(_, member)| member.awaiting_sync.is_none()).map(|(id, _)| id.clone()).collect();
+            let late: Vec<_> = self
+                .members
+                .iter()
+                .filter(|(_, member)| member.awaiting_sync.is_none())
+                .map(|(id, _)| id.clone())
+                .collect();
             self.sync_ends = None;
             for id in late {
                 effects.extend(self.remove(&id, now));

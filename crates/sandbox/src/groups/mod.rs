@@ -12,6 +12,6 @@ mod offsets;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use group::{Effect, Group, Join, Joined, JoinedMember, Leave, Settings, State, Sync, Synced};
+pub(crate) use group::{Effect, Group, Join, Joined, Leave, Settings, State, Sync, Synced};
 pub(crate) use member::ReplyTo;
 pub(crate) use offsets::{Committed, Offsets};

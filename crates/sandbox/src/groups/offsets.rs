@@ -37,10 +37,6 @@ impl Offsets {
         self.0.remove(topic);
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &BTreeMap<i32, Committed>)> {
         self.0.iter().map(|(topic, partitions)| (topic.as_str(), partitions))
     }

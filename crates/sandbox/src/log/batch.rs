@@ -88,6 +88,9 @@ impl BatchHeader {
         if header.attributes & CONTROL != 0 {
             return Err(BatchError::Invalid("clients may not write control batches"));
         }
+        if header.attributes & TRANSACTIONAL != 0 {
+            return Err(BatchError::Invalid("the sandbox does not coordinate transactions yet"));
+        }
         if header.attributes & COMPRESSION_MASK > ZSTD {
             return Err(BatchError::Invalid("the compression type is unknown"));
         }
@@ -99,10 +102,6 @@ impl BatchHeader {
 
     pub(crate) fn records(&self) -> i64 {
         i64::from(self.last_offset_delta) + 1
-    }
-
-    pub(crate) fn is_transactional(&self) -> bool {
-        self.attributes & TRANSACTIONAL != 0
     }
 }
 
@@ -124,7 +123,12 @@ pub(super) mod tests {
     use super::*;
 
     /// A batch of `records` records whose contents nobody reads.
-    pub(crate) fn batch(producer: Option<(i64, i16, i32)>, records: i32, timestamp: i64, payload_bytes: usize) -> Vec<u8> {
+    pub(crate) fn batch(
+        producer: Option<(i64, i16, i32)>,
+        records: i32,
+        timestamp: i64,
+        payload_bytes: usize,
+    ) -> Vec<u8> {
         let (id, epoch, sequence) = producer.unwrap_or((-1, -1, -1));
         let mut bytes = vec![0; HEADER_BYTES + payload_bytes];
         let length = (bytes.len() - LENGTH_OVERHEAD) as i32;

@@ -8,5 +8,5 @@ mod partition;
 mod producers;
 
 pub(crate) use batch::{BatchError, BatchHeader};
-pub(crate) use partition::{AppendError, Appended, Found, LEADER_EPOCH, PartitionLog, Retention, TimestampType};
+pub(crate) use partition::{AppendError, Found, LEADER_EPOCH, PartitionLog, Retention, TimestampType};
 pub(crate) use producers::SequenceError;

@@ -5,10 +5,12 @@ use std::sync::Arc;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::describe_cluster_response::DescribeClusterBroker;
 use kafka_protocol::messages::find_coordinator_response::Coordinator;
-use kafka_protocol::messages::metadata_response::{MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic};
+use kafka_protocol::messages::metadata_response::{
+    MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
+};
 use kafka_protocol::messages::{
-    BrokerId, DescribeClusterRequest, DescribeClusterResponse, FindCoordinatorRequest, FindCoordinatorResponse, MetadataRequest,
-    MetadataResponse, TopicName,
+    BrokerId, DescribeClusterRequest, DescribeClusterResponse, FindCoordinatorRequest, FindCoordinatorResponse,
+    MetadataRequest, MetadataResponse, TopicName,
 };
 
 use super::super::topics::Topic;
@@ -45,7 +47,12 @@ pub(super) fn authorized_operations(broker: &Broker, caller: &Caller<'_>, resour
 }
 
 /// Metadata: everything that the caller may see, or the topics it names, by name or by id.
-pub(super) fn metadata(broker: &Broker, caller: &Caller<'_>, request: MetadataRequest, version: i16) -> MetadataResponse {
+pub(super) fn metadata(
+    broker: &Broker,
+    caller: &Caller<'_>,
+    request: MetadataRequest,
+    version: i16,
+) -> MetadataResponse {
     let see = |topic: &str| broker.may_see(&caller.principal, ResourceKind::Topic, topic);
     let asked = match request.topics {
         // Version 0 knows no null and says "all" by naming none.
@@ -91,7 +98,8 @@ pub(super) fn metadata(broker: &Broker, caller: &Caller<'_>, request: MetadataRe
         .with_controller_id(BrokerId(NODE_ID))
         .with_topics(found.collect());
     if request.include_cluster_authorized_operations {
-        response.cluster_authorized_operations = authorized_operations(broker, caller, ResourceKind::Cluster, CLUSTER_NAME);
+        response.cluster_authorized_operations =
+            authorized_operations(broker, caller, ResourceKind::Cluster, CLUSTER_NAME);
     }
     response
 }
@@ -116,7 +124,11 @@ fn describe_topic(topic: &Arc<Topic>) -> MetadataResponseTopic {
 }
 
 /// DescribeCluster. Anybody who is logged in may see the one broker.
-pub(super) fn describe(broker: &Broker, caller: &Caller<'_>, request: &DescribeClusterRequest) -> DescribeClusterResponse {
+pub(super) fn describe(
+    broker: &Broker,
+    caller: &Caller<'_>,
+    request: &DescribeClusterRequest,
+) -> DescribeClusterResponse {
     let mut response = DescribeClusterResponse::default()
         .with_endpoint_type(request.endpoint_type)
         .with_cluster_id(text(&broker.cluster_id))
@@ -128,7 +140,8 @@ pub(super) fn describe(broker: &Broker, caller: &Caller<'_>, request: &DescribeC
                 .with_port(i32::from(caller.advertised.1)),
         ]);
     if request.include_cluster_authorized_operations {
-        response.cluster_authorized_operations = authorized_operations(broker, caller, ResourceKind::Cluster, CLUSTER_NAME);
+        response.cluster_authorized_operations =
+            authorized_operations(broker, caller, ResourceKind::Cluster, CLUSTER_NAME);
     }
     response
 }

@@ -1,10 +1,13 @@
 //! DescribeConfigs, AlterConfigs, IncrementalAlterConfigs, for topics. The broker's own configuration is empty.
 
 use kafka_protocol::error::ResponseError;
-use kafka_protocol::messages::describe_configs_response::{DescribeConfigsResourceResult, DescribeConfigsResult, DescribeConfigsSynonym};
+use kafka_protocol::messages::describe_configs_response::{
+    DescribeConfigsResourceResult, DescribeConfigsResult, DescribeConfigsSynonym,
+};
 use kafka_protocol::messages::{
-    AlterConfigsRequest, AlterConfigsResponse, DescribeConfigsRequest, DescribeConfigsResponse, IncrementalAlterConfigsRequest,
-    IncrementalAlterConfigsResponse, alter_configs_response, incremental_alter_configs_response,
+    AlterConfigsRequest, AlterConfigsResponse, DescribeConfigsRequest, DescribeConfigsResponse,
+    IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse, alter_configs_response,
+    incremental_alter_configs_response,
 };
 
 use super::super::settings::Setting;
@@ -19,27 +22,56 @@ const BROKER: i8 = 4;
 type Refusal = (ResponseError, String);
 
 fn unsupported(resource_type: i8) -> Refusal {
-    (ResponseError::InvalidRequest, format!("The sandbox has configuration for topics only, not for resource type {resource_type}."))
+    (
+        ResponseError::InvalidRequest,
+        format!("The sandbox has configuration for topics only, not for resource type {resource_type}."),
+    )
 }
 
 /// DescribeConfigs.
-pub(super) fn describe(broker: &Broker, caller: &Caller<'_>, request: DescribeConfigsRequest) -> DescribeConfigsResponse {
+pub(super) fn describe(
+    broker: &Broker,
+    caller: &Caller<'_>,
+    request: DescribeConfigsRequest,
+) -> DescribeConfigsResponse {
     let synonyms = request.include_synonyms;
     let results = request.resources.into_iter().map(|resource| {
         let result = DescribeConfigsResult::default()
             .with_resource_type(resource.resource_type)
             .with_resource_name(resource.resource_name.clone());
-        let wanted = |name: &str| resource.configuration_keys.as_ref().is_none_or(|keys| keys.iter().any(|key| &**key == name));
+        let wanted =
+            |name: &str| resource.configuration_keys.as_ref().is_none_or(|keys| keys.iter().any(|key| &**key == name));
         let described = match resource.resource_type {
-            TOPIC if !broker.allows(&caller.principal, ResourceKind::Topic, &resource.resource_name, Operation::DescribeConfigs) => {
+            TOPIC
+                if !broker.allows(
+                    &caller.principal,
+                    ResourceKind::Topic,
+                    &resource.resource_name,
+                    Operation::DescribeConfigs,
+                ) =>
+            {
                 Err((ResponseError::TopicAuthorizationFailed, "Topic authorization failed.".to_owned()))
             }
             TOPIC => broker
                 .topics
                 .get(&resource.resource_name)
-                .map(|topic| topic.settings.all().filter(|setting| wanted(setting.name)).map(|setting| line(&setting, synonyms)).collect())
+                .map(|topic| {
+                    topic
+                        .settings
+                        .all()
+                        .filter(|setting| wanted(setting.name))
+                        .map(|setting| line(&setting, synonyms))
+                        .collect()
+                })
                 .ok_or((ResponseError::UnknownTopicOrPartition, "There is no such topic.".to_owned())),
-            BROKER if !broker.allows(&caller.principal, ResourceKind::Cluster, CLUSTER_NAME, Operation::DescribeConfigs) => {
+            BROKER
+                if !broker.allows(
+                    &caller.principal,
+                    ResourceKind::Cluster,
+                    CLUSTER_NAME,
+                    Operation::DescribeConfigs,
+                ) =>
+            {
                 Err((ResponseError::ClusterAuthorizationFailed, "Cluster authorization failed.".to_owned()))
             }
             BROKER => Ok(Vec::new()),
@@ -57,11 +89,18 @@ fn line(setting: &Setting<'_>, synonyms: bool) -> DescribeConfigsResourceResult 
     let mut all = Vec::new();
     if synonyms && !setting.is_default {
         let value = Some(text(setting.value));
-        all.push(DescribeConfigsSynonym::default().with_name(text(setting.name)).with_value(value).with_source(SOURCE_TOPIC));
+        all.push(
+            DescribeConfigsSynonym::default().with_name(text(setting.name)).with_value(value).with_source(SOURCE_TOPIC),
+        );
     }
     if synonyms {
         let value = Some(text(setting.default));
-        all.push(DescribeConfigsSynonym::default().with_name(text(setting.name)).with_value(value).with_source(SOURCE_DEFAULT));
+        all.push(
+            DescribeConfigsSynonym::default()
+                .with_name(text(setting.name))
+                .with_value(value)
+                .with_source(SOURCE_DEFAULT),
+        );
     }
     DescribeConfigsResourceResult::default()
         .with_name(text(setting.name))
@@ -95,15 +134,21 @@ fn change(
 /// AlterConfigs: what is not named goes back to its default.
 pub(super) fn alter(broker: &Broker, caller: &Caller<'_>, request: AlterConfigsRequest) -> AlterConfigsResponse {
     let responses = request.resources.into_iter().map(|resource| {
-        let changed = change(broker, caller, (resource.resource_type, &resource.resource_name), request.validate_only, |settings| {
-            *settings = TopicSettings::default();
-            for config in &resource.configs {
-                if let Some(value) = &config.value {
-                    settings.set(&config.name, value)?;
+        let changed = change(
+            broker,
+            caller,
+            (resource.resource_type, &resource.resource_name),
+            request.validate_only,
+            |settings| {
+                *settings = TopicSettings::default();
+                for config in &resource.configs {
+                    if let Some(value) = &config.value {
+                        settings.set(&config.name, value)?;
+                    }
                 }
-            }
-            Ok(())
-        });
+                Ok(())
+            },
+        );
         let response = alter_configs_response::AlterConfigsResourceResponse::default()
             .with_resource_type(resource.resource_type)
             .with_resource_name(resource.resource_name);
@@ -122,19 +167,25 @@ pub(super) fn alter_incrementally(
     request: IncrementalAlterConfigsRequest,
 ) -> IncrementalAlterConfigsResponse {
     let responses = request.resources.into_iter().map(|resource| {
-        let changed = change(broker, caller, (resource.resource_type, &resource.resource_name), request.validate_only, |settings| {
-            for config in &resource.configs {
-                let value = config.value.as_deref().unwrap_or_default();
-                match config.config_operation {
-                    0 => settings.set(&config.name, value)?,
-                    1 => settings.reset(&config.name)?,
-                    2 => settings.change_list(&config.name, value, true)?,
-                    3 => settings.change_list(&config.name, value, false)?,
-                    other => return Err(format!("Unknown operation {other} for {}.", &*config.name)),
+        let changed = change(
+            broker,
+            caller,
+            (resource.resource_type, &resource.resource_name),
+            request.validate_only,
+            |settings| {
+                for config in &resource.configs {
+                    let value = config.value.as_deref().unwrap_or_default();
+                    match config.config_operation {
+                        0 => settings.set(&config.name, value)?,
+                        1 => settings.reset(&config.name)?,
+                        2 => settings.change_list(&config.name, value, true)?,
+                        3 => settings.change_list(&config.name, value, false)?,
+                        other => return Err(format!("Unknown operation {other} for {}.", &*config.name)),
+                    }
                 }
-            }
-            Ok(())
-        });
+                Ok(())
+            },
+        );
         let response = incremental_alter_configs_response::AlterConfigsResourceResponse::default()
             .with_resource_type(resource.resource_type)
             .with_resource_name(resource.resource_name);

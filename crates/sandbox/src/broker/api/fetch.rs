@@ -34,7 +34,12 @@ struct Wanted {
 }
 
 /// Answers when `min_bytes` are there, when the wait is over, or at once when a partition has an error. `None` when the client left.
-pub(super) async fn fetch(broker: &Broker, caller: &Caller<'_>, request: FetchRequest, version: i16) -> Option<FetchResponse> {
+pub(super) async fn fetch(
+    broker: &Broker,
+    caller: &Caller<'_>,
+    request: FetchRequest,
+    version: i16,
+) -> Option<FetchResponse> {
     let wanted = find(broker, caller, &request.topics, version);
     let max_bytes = usize::try_from(request.max_bytes).unwrap_or_default();
     let min_bytes = usize::try_from(request.min_bytes).unwrap_or_default();
@@ -79,7 +84,9 @@ fn find(broker: &Broker, caller: &Caller<'_>, topics: &[FetchTopic], version: i1
             broker.topics.get(&asked.topic.0).ok_or(ResponseError::UnknownTopicOrPartition)
         };
         let topic = topic.and_then(|topic| {
-            if version < FIRST_VERSION_WITH_IDS || broker.allows(&caller.principal, ResourceKind::Topic, &topic.name, Operation::Read) {
+            if version < FIRST_VERSION_WITH_IDS
+                || broker.allows(&caller.principal, ResourceKind::Topic, &topic.name, Operation::Read)
+            {
                 Ok(topic)
             } else {
                 Err(ResponseError::TopicAuthorizationFailed)
@@ -160,8 +167,9 @@ fn failed(index: i32, error: ResponseError) -> PartitionData {
         .with_log_start_offset(-1)
         .with_records(Some(Bytes::new()));
     match error {
-        ResponseError::FencedLeaderEpoch => data
-            .with_current_leader(LeaderIdAndEpoch::default().with_leader_id(BrokerId(NODE_ID)).with_leader_epoch(LEADER_EPOCH)),
+        ResponseError::FencedLeaderEpoch => data.with_current_leader(
+            LeaderIdAndEpoch::default().with_leader_id(BrokerId(NODE_ID)).with_leader_epoch(LEADER_EPOCH),
+        ),
         _ => data,
     }
 }

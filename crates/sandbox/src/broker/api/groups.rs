@@ -9,9 +9,9 @@ use kafka_protocol::messages::join_group_response::JoinGroupResponseMember;
 use kafka_protocol::messages::leave_group_response::MemberResponse;
 use kafka_protocol::messages::list_groups_response::ListedGroup;
 use kafka_protocol::messages::{
-    DeleteGroupsRequest, DeleteGroupsResponse, DescribeGroupsRequest, DescribeGroupsResponse, GroupId, HeartbeatRequest,
-    HeartbeatResponse, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, LeaveGroupResponse, ListGroupsRequest,
-    ListGroupsResponse, SyncGroupRequest, SyncGroupResponse,
+    DeleteGroupsRequest, DeleteGroupsResponse, DescribeGroupsRequest, DescribeGroupsResponse, GroupId,
+    HeartbeatRequest, HeartbeatResponse, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, LeaveGroupResponse,
+    ListGroupsRequest, ListGroupsResponse, SyncGroupRequest, SyncGroupResponse,
 };
 use kafka_protocol::protocol::StrBytes;
 
@@ -59,7 +59,11 @@ pub(super) async fn join(
         session_timeout: millis(request.session_timeout_ms),
         rebalance_timeout: millis(request.rebalance_timeout_ms),
         protocol_type: request.protocol_type.to_string(),
-        protocols: request.protocols.into_iter().map(|protocol| (protocol.name.to_string(), protocol.metadata)).collect(),
+        protocols: request
+            .protocols
+            .into_iter()
+            .map(|protocol| (protocol.name.to_string(), protocol.metadata))
+            .collect(),
         requires_member_id: version >= 4,
         skips_assignment: version >= 9,
     };
@@ -129,7 +133,12 @@ pub(super) fn heartbeat(broker: &Broker, caller: &Caller<'_>, request: &Heartbea
 }
 
 /// LeaveGroup, for one member (before version 3) or several.
-pub(super) fn leave(broker: &Broker, caller: &Caller<'_>, request: LeaveGroupRequest, version: i16) -> LeaveGroupResponse {
+pub(super) fn leave(
+    broker: &Broker,
+    caller: &Caller<'_>,
+    request: LeaveGroupRequest,
+    version: i16,
+) -> LeaveGroupResponse {
     if let Err(error) = check(broker, caller, &request.group_id.0, Operation::Read) {
         return LeaveGroupResponse::default().with_error_code(error.code());
     }
@@ -201,7 +210,8 @@ pub(super) fn describe(broker: &Broker, caller: &Caller<'_>, request: DescribeGr
 /// ListGroups: those that the caller may see.
 pub(super) fn list(broker: &Broker, caller: &Caller<'_>, request: &ListGroupsRequest) -> ListGroupsResponse {
     let mut groups = Vec::new();
-    let named = |filter: &[StrBytes], name: &str| filter.is_empty() || filter.iter().any(|one| one.eq_ignore_ascii_case(name));
+    let named =
+        |filter: &[StrBytes], name: &str| filter.is_empty() || filter.iter().any(|one| one.eq_ignore_ascii_case(name));
     broker.groups.each(|id, entry| {
         let state = entry.group.state().name();
         let visible = broker.may_see(&caller.principal, ResourceKind::Group, id);

@@ -2,7 +2,9 @@
 
 use std::time::SystemTime;
 
-use kafka_protocol::messages::{ApiKey, SaslAuthenticateRequest, SaslAuthenticateResponse, SaslHandshakeRequest, SaslHandshakeResponse};
+use kafka_protocol::messages::{
+    ApiKey, SaslAuthenticateRequest, SaslAuthenticateResponse, SaslHandshakeRequest, SaslHandshakeResponse,
+};
 
 use super::super::Broker;
 use super::super::sasl::{Login, MECHANISM};

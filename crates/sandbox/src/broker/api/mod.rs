@@ -75,7 +75,8 @@ impl Request {
             return Ok(Self { api_key, version, correlation_id, client_id: String::new(), body: Bytes::new() });
         }
         let header_version = api_key.request_header_version(version);
-        let header = RequestHeader::decode(&mut frame, header_version).map_err(|error| format!("a bad request header: {error}"))?;
+        let header = RequestHeader::decode(&mut frame, header_version)
+            .map_err(|error| format!("a bad request header: {error}"))?;
         Ok(Self {
             api_key,
             version,
@@ -161,18 +162,24 @@ pub(super) async fn handle(broker: &Broker, caller: &Caller<'_>, request: Reques
         ApiKey::OffsetFetch => answer!(request, |message| offsets::fetch(broker, caller, message, version)),
         ApiKey::OffsetDelete => answer!(request, |message| offsets::delete(broker, caller, message)),
         ApiKey::ListOffsets => answer!(request, |message| records::list_offsets(broker, caller, message)),
-        ApiKey::OffsetForLeaderEpoch => answer!(request, |message| records::offset_for_leader_epoch(broker, caller, message)),
+        ApiKey::OffsetForLeaderEpoch => {
+            answer!(request, |message| records::offset_for_leader_epoch(broker, caller, message))
+        }
         ApiKey::DeleteRecords => answer!(request, |message| records::delete(broker, caller, message)),
         ApiKey::Metadata => answer!(request, |message| clusters::metadata(broker, caller, message, version)),
         ApiKey::DescribeCluster => answer!(request, |message| clusters::describe(broker, caller, &message)),
-        ApiKey::FindCoordinator => answer!(request, |message| clusters::find_coordinator(broker, caller, message, version)),
+        ApiKey::FindCoordinator => {
+            answer!(request, |message| clusters::find_coordinator(broker, caller, message, version))
+        }
         ApiKey::InitProducerId => answer!(request, |message| produce::init_producer_id(broker, caller, &message)),
         ApiKey::CreateTopics => answer!(request, |message| topics::create(broker, caller, message)),
         ApiKey::DeleteTopics => answer!(request, |message| topics::delete(broker, caller, message, version)),
         ApiKey::CreatePartitions => answer!(request, |message| topics::create_partitions(broker, caller, message)),
         ApiKey::DescribeConfigs => answer!(request, |message| configs::describe(broker, caller, message)),
         ApiKey::AlterConfigs => answer!(request, |message| configs::alter(broker, caller, message)),
-        ApiKey::IncrementalAlterConfigs => answer!(request, |message| configs::alter_incrementally(broker, caller, message)),
+        ApiKey::IncrementalAlterConfigs => {
+            answer!(request, |message| configs::alter_incrementally(broker, caller, message))
+        }
         api => Err(Unanswerable::Version { api, version }),
     }
 }

@@ -9,8 +9,8 @@ use kafka_protocol::messages::offset_fetch_response::{
     OffsetFetchResponseTopics,
 };
 use kafka_protocol::messages::{
-    OffsetCommitRequest, OffsetCommitResponse, OffsetDeleteRequest, OffsetDeleteResponse, OffsetFetchRequest, OffsetFetchResponse,
-    TopicName,
+    OffsetCommitRequest, OffsetCommitResponse, OffsetDeleteRequest, OffsetDeleteResponse, OffsetFetchRequest,
+    OffsetFetchResponse, TopicName,
 };
 
 use std::time::Instant;
@@ -40,7 +40,11 @@ pub(super) fn commit(broker: &Broker, caller: &Caller<'_>, request: OffsetCommit
             if !broker.allows(&caller.principal, ResourceKind::Topic, &topic.name.0, Operation::Read) {
                 return Err(ResponseError::TopicAuthorizationFailed);
             }
-            broker.topics.get(&topic.name.0).map(|topic| topic.partitions.len()).ok_or(ResponseError::UnknownTopicOrPartition)
+            broker
+                .topics
+                .get(&topic.name.0)
+                .map(|topic| topic.partitions.len())
+                .ok_or(ResponseError::UnknownTopicOrPartition)
         })
         .collect();
     let topics = broker.groups.with(group, refused.is_none() && generation < 0, |mut entry| {
@@ -56,7 +60,8 @@ pub(super) fn commit(broker: &Broker, caller: &Caller<'_>, request: OffsetCommit
             let partitions = topic.partitions.iter().map(|asked| {
                 let metadata = asked.committed_metadata.as_deref().unwrap_or_default();
                 let error = refused.or(readable.err()).or_else(|| {
-                    let exists = usize::try_from(asked.partition_index).is_ok_and(|index| readable.is_ok_and(|count| index < count));
+                    let exists = usize::try_from(asked.partition_index)
+                        .is_ok_and(|index| readable.is_ok_and(|count| index < count));
                     match () {
                         () if !exists => Some(ResponseError::UnknownTopicOrPartition),
                         () if metadata.len() > MAX_METADATA_BYTES => Some(ResponseError::OffsetMetadataTooLarge),
@@ -84,7 +89,12 @@ pub(super) fn commit(broker: &Broker, caller: &Caller<'_>, request: OffsetCommit
 }
 
 /// OffsetFetch: for one group (before version 8) or several.
-pub(super) fn fetch(broker: &Broker, caller: &Caller<'_>, request: OffsetFetchRequest, version: i16) -> OffsetFetchResponse {
+pub(super) fn fetch(
+    broker: &Broker,
+    caller: &Caller<'_>,
+    request: OffsetFetchRequest,
+    version: i16,
+) -> OffsetFetchResponse {
     if version >= 8 {
         let groups = request.groups.into_iter().map(|group| fetch_group(broker, caller, group));
         return OffsetFetchResponse::default().with_groups(groups.collect());
@@ -124,7 +134,8 @@ fn fetch_group(broker: &Broker, caller: &Caller<'_>, request: OffsetFetchRequest
             Some(topics) => topics
                 .into_iter()
                 .map(|topic| {
-                    let allowed = broker.allows(&caller.principal, ResourceKind::Topic, &topic.name.0, Operation::Describe);
+                    let allowed =
+                        broker.allows(&caller.principal, ResourceKind::Topic, &topic.name.0, Operation::Describe);
                     let partitions = topic.partition_indexes.iter().map(|index| {
                         if allowed {
                             committed(*index, offsets.get(&topic.name.0, *index))
@@ -141,7 +152,9 @@ fn fetch_group(broker: &Broker, caller: &Caller<'_>, request: OffsetFetchRequest
                 .filter(|(topic, _)| broker.may_see(&caller.principal, ResourceKind::Topic, topic))
                 .map(|(topic, partitions)| {
                     let partitions = partitions.iter().map(|(index, one)| committed(*index, Some(one)));
-                    OffsetFetchResponseTopics::default().with_name(TopicName(text(topic))).with_partitions(partitions.collect())
+                    OffsetFetchResponseTopics::default()
+                        .with_name(TopicName(text(topic)))
+                        .with_partitions(partitions.collect())
                 })
                 .collect(),
         }

@@ -22,7 +22,12 @@ const FIRST_VERSION_WITH_IDS: i16 = 13;
 type Refusal = (ResponseError, Option<String>);
 
 /// Produce. `None` is acks=0, which wants no answer.
-pub(super) fn produce(broker: &Broker, caller: &Caller<'_>, request: ProduceRequest, version: i16) -> Option<ProduceResponse> {
+pub(super) fn produce(
+    broker: &Broker,
+    caller: &Caller<'_>,
+    request: ProduceRequest,
+    version: i16,
+) -> Option<ProduceResponse> {
     let acks = request.acks;
     let refused = if !matches!(acks, -1..=1) {
         Some(ResponseError::InvalidRequiredAcks)
@@ -35,9 +40,11 @@ pub(super) fn produce(broker: &Broker, caller: &Caller<'_>, request: ProduceRequ
         let TopicProduceData { name, topic_id, partition_data, .. } = data;
         let topic = match refused {
             Some(error) => Err((error, None)),
-            None if version >= FIRST_VERSION_WITH_IDS => {
-                broker.topics.by_id(topic_id).ok_or((ResponseError::UnknownTopicId, None)).and_then(|topic| allowed(broker, caller, topic))
-            }
+            None if version >= FIRST_VERSION_WITH_IDS => broker
+                .topics
+                .by_id(topic_id)
+                .ok_or((ResponseError::UnknownTopicId, None))
+                .and_then(|topic| allowed(broker, caller, topic)),
             None if !broker.allows(&caller.principal, ResourceKind::Topic, &name.0, Operation::Write) => {
                 Err((ResponseError::TopicAuthorizationFailed, None))
             }
@@ -56,7 +63,10 @@ pub(super) fn produce(broker: &Broker, caller: &Caller<'_>, request: ProduceRequ
                     .with_error_message(message.map(text)),
             }
         });
-        TopicProduceResponse::default().with_name(name).with_topic_id(topic_id).with_partition_responses(answers.collect())
+        TopicProduceResponse::default()
+            .with_name(name)
+            .with_topic_id(topic_id)
+            .with_partition_responses(answers.collect())
     });
     let response = ProduceResponse::default().with_responses(responses.collect());
     if broker.topics.total_bytes() > broker.max_log_bytes {
@@ -78,7 +88,12 @@ fn append(topic: &Topic, data: PartitionProduceData) -> Result<PartitionProduceR
     let records = data.records.unwrap_or_default();
     let mut log = partition.log();
     let appended = log
-        .append(records, topic.settings.max_message_bytes(), topic.settings.timestamp_type(), epoch_ms(SystemTime::now()))
+        .append(
+            records,
+            topic.settings.max_message_bytes(),
+            topic.settings.timestamp_type(),
+            epoch_ms(SystemTime::now()),
+        )
         .map_err(refusal)?;
     let start = log.start();
     drop(log);
@@ -92,21 +107,30 @@ fn append(topic: &Topic, data: PartitionProduceData) -> Result<PartitionProduceR
 
 fn refusal(error: AppendError) -> Refusal {
     match error {
-        AppendError::Batch(error @ BatchError::Magic(_)) => (ResponseError::UnsupportedForMessageFormat, Some(error.to_string())),
+        AppendError::Batch(error @ BatchError::Magic(_)) => {
+            (ResponseError::UnsupportedForMessageFormat, Some(error.to_string()))
+        }
         AppendError::Batch(error @ BatchError::Invalid(_)) => (ResponseError::InvalidRecord, Some(error.to_string())),
         AppendError::Batch(error) => (ResponseError::CorruptMessage, Some(error.to_string())),
-        AppendError::Sequence(error @ SequenceError::StaleEpoch) => (ResponseError::InvalidProducerEpoch, Some(error.to_string())),
+        AppendError::Sequence(error @ SequenceError::StaleEpoch) => {
+            (ResponseError::InvalidProducerEpoch, Some(error.to_string()))
+        }
         AppendError::Sequence(error @ SequenceError::OutOfOrder) => {
             (ResponseError::OutOfOrderSequenceNumber, Some(error.to_string()))
         }
-        AppendError::TooLarge { bytes } => {
-            (ResponseError::MessageTooLarge, Some(format!("a batch of {bytes} bytes is larger than the topic's max.message.bytes")))
-        }
+        AppendError::TooLarge { bytes } => (
+            ResponseError::MessageTooLarge,
+            Some(format!("a batch of {bytes} bytes is larger than the topic's max.message.bytes")),
+        ),
     }
 }
 
 /// InitProducerId, for idempotent producers.
-pub(super) fn init_producer_id(broker: &Broker, caller: &Caller<'_>, request: &InitProducerIdRequest) -> InitProducerIdResponse {
+pub(super) fn init_producer_id(
+    broker: &Broker,
+    caller: &Caller<'_>,
+    request: &InitProducerIdRequest,
+) -> InitProducerIdResponse {
     let refused = |error: ResponseError| {
         InitProducerIdResponse::default()
             .with_error_code(error.code())

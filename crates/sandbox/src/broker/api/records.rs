@@ -45,18 +45,20 @@ pub(super) fn list_offsets(broker: &Broker, caller: &Caller<'_>, request: ListOf
     let topics = request.topics.into_iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|asked| {
             let answer = ListOffsetsPartitionResponse::default().with_partition_index(asked.partition_index);
-            let found = partition(broker, caller, &topic.name.0, asked.partition_index, Operation::Describe).and_then(|partition| {
-                check_epoch(asked.current_leader_epoch)?;
-                let log = partition.log();
-                let end = |offset| Some(Found { offset, timestamp: UNKNOWN });
-                Ok(match asked.timestamp {
-                    LATEST => end(log.end()),
-                    EARLIEST | EARLIEST_LOCAL => end(log.start()),
-                    LATEST_TIERED => None,
-                    MAX_TIMESTAMP => log.offset_of_max_timestamp(),
-                    timestamp => log.offset_for_time(timestamp),
-                })
-            });
+            let found = partition(broker, caller, &topic.name.0, asked.partition_index, Operation::Describe).and_then(
+                |partition| {
+                    check_epoch(asked.current_leader_epoch)?;
+                    let log = partition.log();
+                    let end = |offset| Some(Found { offset, timestamp: UNKNOWN });
+                    Ok(match asked.timestamp {
+                        LATEST => end(log.end()),
+                        EARLIEST | EARLIEST_LOCAL => end(log.start()),
+                        LATEST_TIERED => None,
+                        MAX_TIMESTAMP => log.offset_of_max_timestamp(),
+                        timestamp => log.offset_for_time(timestamp),
+                    })
+                },
+            );
             match found {
                 Ok(Some(Found { offset, timestamp })) => {
                     answer.with_offset(offset).with_timestamp(timestamp).with_leader_epoch(LEADER_EPOCH)
@@ -80,12 +82,15 @@ pub(super) fn offset_for_leader_epoch(
     let topics = request.topics.into_iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|asked| {
             let answer = EpochEndOffset::default().with_partition(asked.partition);
-            let found = partition(broker, caller, &topic.topic.0, asked.partition, Operation::Describe).and_then(|partition| {
-                check_epoch(asked.current_leader_epoch)?;
-                Ok(partition.log().end())
-            });
+            let found =
+                partition(broker, caller, &topic.topic.0, asked.partition, Operation::Describe).and_then(|partition| {
+                    check_epoch(asked.current_leader_epoch)?;
+                    Ok(partition.log().end())
+                });
             match found {
-                Ok(end) if asked.leader_epoch == LEADER_EPOCH => answer.with_leader_epoch(LEADER_EPOCH).with_end_offset(end),
+                Ok(end) if asked.leader_epoch == LEADER_EPOCH => {
+                    answer.with_leader_epoch(LEADER_EPOCH).with_end_offset(end)
+                }
                 Ok(_) => answer.with_leader_epoch(-1).with_end_offset(UNKNOWN),
                 Err(error) => answer.with_error_code(error.code()).with_leader_epoch(-1).with_end_offset(UNKNOWN),
             }
@@ -100,8 +105,9 @@ pub(super) fn offset_for_leader_epoch(
 pub(super) fn delete(broker: &Broker, caller: &Caller<'_>, request: DeleteRecordsRequest) -> DeleteRecordsResponse {
     let topics = request.topics.into_iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|asked| {
-            let deleted = partition(broker, caller, &topic.name.0, asked.partition_index, Operation::Delete)
-                .and_then(|partition| partition.log().delete_before(asked.offset).ok_or(ResponseError::OffsetOutOfRange));
+            let deleted = partition(broker, caller, &topic.name.0, asked.partition_index, Operation::Delete).and_then(
+                |partition| partition.log().delete_before(asked.offset).ok_or(ResponseError::OffsetOutOfRange),
+            );
             let answer = DeleteRecordsPartitionResult::default().with_partition_index(asked.partition_index);
             match deleted {
                 Ok(start) => answer.with_low_watermark(start),

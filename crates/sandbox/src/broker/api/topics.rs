@@ -91,9 +91,13 @@ fn create_one(
         }
         if topic.num_partitions == -1 { DEFAULT_PARTITIONS } else { topic.num_partitions }
     } else {
-        let only_ours = topic.assignments.iter().all(|partition| partition.broker_ids.iter().all(|id| id.0 == super::super::NODE_ID));
+        let only_ours = topic
+            .assignments
+            .iter()
+            .all(|partition| partition.broker_ids.iter().all(|id| id.0 == super::super::NODE_ID));
         if topic.num_partitions != -1 || topic.replication_factor != -1 || !only_ours {
-            let message = "A manual assignment names broker 1 only, and neither partitions nor replication factor.".to_owned();
+            let message =
+                "A manual assignment names broker 1 only, and neither partitions nor replication factor.".to_owned();
             return Err((ResponseError::InvalidReplicaAssignment, message));
         }
         topic.assignments.len() as i32
@@ -108,7 +112,12 @@ fn create_one(
 }
 
 /// DeleteTopics, by name or by id.
-pub(super) fn delete(broker: &Broker, caller: &Caller<'_>, request: DeleteTopicsRequest, version: i16) -> DeleteTopicsResponse {
+pub(super) fn delete(
+    broker: &Broker,
+    caller: &Caller<'_>,
+    request: DeleteTopicsRequest,
+    version: i16,
+) -> DeleteTopicsResponse {
     let asked = if version >= 6 {
         request.topics
     } else {
@@ -122,7 +131,9 @@ pub(super) fn delete(broker: &Broker, caller: &Caller<'_>, request: DeleteTopics
         };
         let name = asked.name.or_else(|| topic.as_ref().map(|topic| TopicName(text(&topic.name))));
         let result = DeletableTopicResult::default().with_name(name.clone()).with_topic_id(asked.topic_id);
-        let failed = |error: ResponseError| result.clone().with_error_code(error.code()).with_error_message(Some(text(error.to_string())));
+        let failed = |error: ResponseError| {
+            result.clone().with_error_code(error.code()).with_error_message(Some(text(error.to_string())))
+        };
         let unknown = if by_id { ResponseError::UnknownTopicId } else { ResponseError::UnknownTopicOrPartition };
         let Some(name) = name else {
             return failed(unknown);
