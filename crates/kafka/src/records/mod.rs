@@ -15,7 +15,6 @@ mod varint;
 #[cfg(test)]
 mod tests;
 
-
 pub(crate) use builder::{BatchBuilder, NewRecord, Sequence, record_bytes_at_most, resequence};
 pub use compression::{Compression, UnknownCompression};
 pub(crate) use header::HEADER_BYTES;

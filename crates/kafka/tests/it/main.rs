@@ -2,5 +2,6 @@
 
 mod admin;
 mod cluster;
+mod consumer;
 mod login;
 mod target;

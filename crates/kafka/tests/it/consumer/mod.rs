@@ -1,0 +1,71 @@
+//! Consumers and groups against a whole broker.
+
+use std::time::Duration;
+
+use kafka::{Cluster, Consumer, ConsumerConfig, NewTopic, OffsetReset, ProducerConfig, Record};
+use tokio::time::timeout;
+
+use crate::target::{connect, unique};
+
+mod groups;
+mod reading;
+
+/// No wait of these tests is longer; a broker delays a group's first rebalance by 3 s.
+const PATIENCE: Duration = Duration::from_secs(40);
+
+/// A topic of its own for one test.
+struct Topic {
+    cluster: Cluster,
+    name: String,
+}
+
+impl Topic {
+    async fn new(name: &str, partitions: i32) -> Self {
+        let cluster = connect().await;
+        let name = unique(name);
+        let new = NewTopic::new(&name).partitions(partitions).replication(1);
+        cluster.admin().create_topics([new]).await.unwrap().remove(&name).unwrap().unwrap();
+        Self { cluster, name }
+    }
+
+    /// Writes the numbers as values, to all partitions.
+    async fn write(&self, numbers: std::ops::Range<u32>) {
+        let producer = self.cluster.producer(ProducerConfig::default()).unwrap();
+        let texts: Vec<String> = numbers.map(|number| number.to_string()).collect();
+        let records =
+            texts.iter().map(|text| Record::to(self.name.as_str()).key(text.as_bytes()).value(text.as_bytes()));
+        producer.send_all(records).await.unwrap();
+        producer.close(PATIENCE).await.unwrap();
+    }
+
+    /// A group's settings that are quick to notice things.
+    fn member_of(&self, group: &str) -> ConsumerConfig {
+        let mut config = ConsumerConfig::group(group, [&self.name]);
+        config.auto_offset_reset = OffsetReset::Earliest;
+        config.heartbeat_interval = Duration::from_millis(300);
+        config.session_timeout = Duration::from_secs(6);
+        config
+    }
+
+    async fn consumer(&self, config: ConsumerConfig) -> Consumer {
+        self.cluster.consumer_with(config).await.unwrap()
+    }
+
+    async fn delete(self) {
+        self.cluster.admin().delete_topics([self.name]).await.unwrap();
+    }
+}
+
+/// Reads at least so many records, and returns their values.
+async fn read(consumer: &mut Consumer, count: usize) -> Vec<u32> {
+    let mut values = Vec::new();
+    while values.len() < count {
+        let batch = timeout(PATIENCE, consumer.next_batch()).await.expect("records in time").unwrap().unwrap();
+        values.extend(batch.iter().map(|record| number(record.value())));
+    }
+    values
+}
+
+fn number(value: Option<&[u8]>) -> u32 {
+    std::str::from_utf8(value.unwrap()).unwrap().parse().unwrap()
+}
