@@ -4,7 +4,11 @@
 //! twice gives the same list twice.
 
 mod args;
+mod command;
 pub mod picklist;
+mod service;
 
 pub use args::Args;
+pub use command::{Command, SERVICE, main};
 pub use picklist::DEFAULT_PICKERS;
+pub use service::{GROUP, run};

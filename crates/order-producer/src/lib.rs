@@ -5,10 +5,14 @@
 
 mod args;
 pub mod baskets;
+mod command;
 mod customers;
 pub mod orders;
 pub mod pace;
+mod service;
 pub mod simulator;
 pub mod source;
 
 pub use args::{Args, Rate};
+pub use command::{Command, SERVICE, main};
+pub use service::run;

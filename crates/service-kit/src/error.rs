@@ -144,3 +144,83 @@ impl From<kafka::ClusterError> for ServiceError {
         }
     }
 }
+
+impl From<schema_registry::RegistryError> for ServiceError {
+    fn from(error: schema_registry::RegistryError) -> Self {
+        use schema_registry::RegistryError;
+        let text = error.to_string();
+        if error.is_authentication() {
+            Self::Authentication(text)
+        } else if error.is_authorization() {
+            Self::Authorization(text)
+        } else if error.is_retriable() {
+            Self::Outage(text)
+        } else if matches!(error, RegistryError::Config { .. } | RegistryError::Tls(_)) {
+            Self::Usage(text)
+        } else {
+            Self::Resource(text)
+        }
+    }
+}
+
+impl From<schema_registry::SerializeError> for ServiceError {
+    fn from(error: schema_registry::SerializeError) -> Self {
+        match error {
+            schema_registry::SerializeError::Registry(error) => error.into(),
+            other => Self::Resource(other.to_string()),
+        }
+    }
+}
+
+impl From<kafka::ConsumerError> for ServiceError {
+    fn from(error: kafka::ConsumerError) -> Self {
+        use kafka::ConsumerError;
+        match error {
+            ConsumerError::Cluster(error) => error.into(),
+            ConsumerError::Config { .. } => Self::Usage(error.to_string()),
+            ConsumerError::NotAuthorized { .. } => Self::Authorization(error.to_string()),
+            ConsumerError::Group(kafka::GroupError::Unauthorized { .. }) => Self::Authorization(error.to_string()),
+            other => Self::Resource(other.to_string()),
+        }
+    }
+}
+
+impl From<kafka::CommitError> for ServiceError {
+    fn from(error: kafka::CommitError) -> Self {
+        match error {
+            kafka::CommitError::NotAuthorized { .. } => Self::Authorization(error.to_string()),
+            kafka::CommitError::Unreachable { .. } => Self::Outage(error.to_string()),
+            other => Self::Resource(other.to_string()),
+        }
+    }
+}
+
+impl From<kafka::ProducerError> for ServiceError {
+    fn from(error: kafka::ProducerError) -> Self {
+        use kafka::ProducerError;
+        match error {
+            ProducerError::Topic { ref cause, .. } if cause.is_authorization() => {
+                Self::Authorization(error.to_string())
+            }
+            ProducerError::Config { .. } => Self::Usage(error.to_string()),
+            ProducerError::CloseTimeout { .. } => Self::Drain(error.to_string()),
+            ProducerError::NoRoom { .. } | ProducerError::TopicTimeout { .. } => Self::Outage(error.to_string()),
+            other => Self::Resource(other.to_string()),
+        }
+    }
+}
+
+impl From<kafka::DeliveryError> for ServiceError {
+    fn from(error: kafka::DeliveryError) -> Self {
+        use kafka::DeliveryError;
+        match error {
+            DeliveryError::NotAccepted(error) => error.into(),
+            DeliveryError::NotAuthorized { .. } => Self::Authorization(error.to_string()),
+            DeliveryError::NoProducerId { ref cause, .. } if cause.is_authorization() => {
+                Self::Authorization(error.to_string())
+            }
+            DeliveryError::TimedOut { .. } => Self::Outage(error.to_string()),
+            other => Self::Resource(other.to_string()),
+        }
+    }
+}

@@ -108,7 +108,7 @@ impl Config {
         Ok(Some(path.to_owned()))
     }
 
-    fn sasl(&self) -> Result<Sasl, ConfigError> {
+    pub(super) fn sasl(&self) -> Result<Sasl, ConfigError> {
         match self.mechanism()? {
             Mechanism::Plain => {
                 let jaas = self.jaas("PlainLoginModule")?;

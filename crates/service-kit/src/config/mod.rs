@@ -12,6 +12,7 @@
 //! Every variable for a secret has a `_FILE` form that names a file holding it. Variables of that shape that are no
 //! key (`KAFKA_HOME`, `KAFKA_OPTS`) are other programs' and are left alone. An empty variable counts as unset.
 
+mod clients;
 mod cluster;
 mod environment;
 mod error;
@@ -19,6 +20,7 @@ mod jaas;
 mod keys;
 mod layers;
 pub mod properties;
+mod registry;
 mod tokens;
 
 use std::collections::BTreeMap;

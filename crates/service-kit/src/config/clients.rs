@@ -1,0 +1,99 @@
+//! From keys to the settings of producers and consumers.
+
+use std::time::Duration;
+
+use kafka::{Assignor, Compression, ConsumerConfig, IsolationLevel, OffsetReset, ProducerConfig};
+
+use super::{Config, ConfigError};
+
+const COMPRESSIONS: &[(&str, Compression)] = &[
+    ("none", Compression::None),
+    ("gzip", Compression::Gzip),
+    ("snappy", Compression::Snappy),
+    ("lz4", Compression::Lz4),
+    ("zstd", Compression::Zstd),
+];
+
+const OFFSET_RESETS: &[(&str, OffsetReset)] = &[
+    ("earliest", OffsetReset::Earliest),
+    ("smallest", OffsetReset::Earliest),
+    ("beginning", OffsetReset::Earliest),
+    ("latest", OffsetReset::Latest),
+    ("largest", OffsetReset::Latest),
+    ("end", OffsetReset::Latest),
+    ("none", OffsetReset::None),
+    ("error", OffsetReset::None),
+];
+
+const ASSIGNORS: &[(&str, Assignor)] = &[
+    ("cooperative-sticky", Assignor::CooperativeSticky),
+    ("org.apache.kafka.clients.consumer.CooperativeStickyAssignor", Assignor::CooperativeSticky),
+    ("range", Assignor::Range),
+    ("org.apache.kafka.clients.consumer.RangeAssignor", Assignor::Range),
+];
+
+impl Config {
+    /// A producer's settings.
+    ///
+    /// # Errors
+    /// A value that its key does not take.
+    pub fn producer(&self) -> Result<ProducerConfig, ConfigError> {
+        let mut producer = ProducerConfig::default();
+        producer.compression = self.choice("compression.type", COMPRESSIONS)?.unwrap_or(producer.compression);
+        let sizes: [(&str, &mut usize); 3] = [
+            ("batch.size", &mut producer.batch_bytes),
+            ("max.request.size", &mut producer.max_request_bytes),
+            ("buffer.memory", &mut producer.buffer_bytes),
+        ];
+        for (key, size) in sizes {
+            *size = self.bytes(key)?.unwrap_or(*size);
+        }
+        let waits: [(&str, &mut Duration); 3] = [
+            ("linger.ms", &mut producer.linger),
+            ("max.block.ms", &mut producer.max_block),
+            ("delivery.timeout.ms", &mut producer.delivery_timeout),
+        ];
+        for (key, wait) in waits {
+            *wait = self.milliseconds(key)?.unwrap_or(*wait);
+        }
+        let in_flight = self.parsed("max.in.flight.requests.per.connection", "a number from 1 to 5")?;
+        producer.max_in_flight = in_flight.unwrap_or(producer.max_in_flight);
+        Ok(producer)
+    }
+
+    /// A consumer's settings. `group` is the group when `group.id` does not say; without a committed offset a service
+    /// begins at the start of the topic (`auto.offset.reset`), since what is there has not been worked on.
+    ///
+    /// # Errors
+    /// A value that its key does not take.
+    pub fn consumer(&self, group: &str, topics: &[&str]) -> Result<ConsumerConfig, ConfigError> {
+        let group = self.text("group.id").unwrap_or(group);
+        let mut consumer = ConsumerConfig::group(group, topics.iter().copied());
+        consumer.auto_offset_reset = self.choice("auto.offset.reset", OFFSET_RESETS)?.unwrap_or(OffsetReset::Earliest);
+        consumer.group_instance_id = self.text("group.instance.id").map(str::to_owned);
+        if let Some(assignor) = self.choice("partition.assignment.strategy", ASSIGNORS)? {
+            consumer.partition_assignment_strategy = vec![assignor];
+        }
+        let isolation = [("read_uncommitted", IsolationLevel::ReadUncommitted)];
+        consumer.isolation_level = self.choice("isolation.level", &isolation)?.unwrap_or_default();
+        let sizes: [(&str, &mut usize); 4] = [
+            ("fetch.min.bytes", &mut consumer.fetch_min_bytes),
+            ("fetch.max.bytes", &mut consumer.fetch_max_bytes),
+            ("max.partition.fetch.bytes", &mut consumer.max_partition_fetch_bytes),
+            ("max.poll.records", &mut consumer.max_poll_records),
+        ];
+        for (key, size) in sizes {
+            *size = self.bytes(key)?.unwrap_or(*size);
+        }
+        let waits: [(&str, &mut Duration); 4] = [
+            ("fetch.max.wait.ms", &mut consumer.fetch_max_wait),
+            ("session.timeout.ms", &mut consumer.session_timeout),
+            ("heartbeat.interval.ms", &mut consumer.heartbeat_interval),
+            ("max.poll.interval.ms", &mut consumer.max_poll_interval),
+        ];
+        for (key, wait) in waits {
+            *wait = self.milliseconds(key)?.unwrap_or(*wait);
+        }
+        Ok(consumer)
+    }
+}
