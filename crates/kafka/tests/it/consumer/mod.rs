@@ -1,5 +1,7 @@
 //! Consumers and groups against a whole broker.
 
+#![allow(clippy::unwrap_used, reason = "the helpers of tests fail as tests do")]
+
 use std::time::Duration;
 
 use kafka::{Cluster, Consumer, ConsumerConfig, NewTopic, OffsetReset, ProducerConfig, Record};
