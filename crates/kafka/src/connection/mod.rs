@@ -13,6 +13,8 @@ mod call;
 mod dial;
 mod error;
 #[cfg(test)]
+mod recorded;
+#[cfg(test)]
 pub(crate) mod scripted;
 #[cfg(test)]
 mod tests;

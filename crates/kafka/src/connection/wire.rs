@@ -158,3 +158,6 @@ impl AsyncWrite for Wire {
         Pin::new(self.stream.get_mut()).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests;
