@@ -1,6 +1,6 @@
 use kafka::{ConfigChange, ConfigResource, ErrorCode, NewTopic, OffsetSpec, TopicPartition};
 
-use crate::target::{connect, unique};
+use crate::target::{connect, eventually, unique};
 
 #[tokio::test]
 #[ignore = "needs a broker"]
@@ -14,7 +14,8 @@ async fn a_topic_is_created_described_altered_and_deleted() {
     let again = admin.create_topics([new]).await.unwrap().remove(&name).unwrap().unwrap_err();
     assert_eq!(again.code().map(ErrorCode::name), Some("TOPIC_ALREADY_EXISTS"));
 
-    let topic = admin.describe_topics([&name]).await.unwrap().remove(&name).unwrap().unwrap();
+    let describe = async || admin.describe_topics([&name]).await.unwrap().remove(&name).unwrap();
+    let topic = eventually("the topic is known", async || describe().await.ok()).await;
     assert_eq!(topic.id, created.id);
     assert_eq!(topic.partitions.iter().map(|p| p.index).collect::<Vec<_>>(), [0, 1, 2]);
     assert!(admin.list_topics().await.unwrap().contains_key(&name));
@@ -24,13 +25,14 @@ async fn a_topic_is_created_described_altered_and_deleted() {
         let described = admin.describe_configs([resource.clone()]).await.unwrap().remove(&resource).unwrap().unwrap();
         described.into_iter().find(|entry| entry.name == "retention.ms").and_then(|entry| entry.value)
     };
-    assert_eq!(retention().await.as_deref(), Some("60000"));
+    let is = async |wanted: &'static str| (retention().await.as_deref() == Some(wanted)).then_some(());
+    eventually("the setting is known", async || is("60000").await).await;
     let change = ConfigChange::Set("120000".to_owned());
     admin.alter_configs(resource.clone(), [("retention.ms", change)]).await.unwrap();
-    assert_eq!(retention().await.as_deref(), Some("120000"));
+    eventually("the new setting is known", async || is("120000").await).await;
 
     admin.delete_topics([&name]).await.unwrap().remove(&name).unwrap().unwrap();
-    let gone = admin.describe_topics([&name]).await.unwrap().remove(&name).unwrap().unwrap_err();
+    let gone = eventually("the topic is gone", async || describe().await.err()).await;
     assert_eq!(gone.code(), Some(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION));
 }
 
@@ -63,8 +65,11 @@ async fn a_groups_offsets_are_set_listed_and_deleted_without_a_member() {
     admin.create_topics([NewTopic::new(&name).partitions(1).replication(1)]).await.unwrap();
     let partition = TopicPartition::new(name.as_str(), 0);
 
-    let altered = admin.alter_group_offsets(&group, [(partition.clone(), 42)]).await.unwrap();
-    assert!(altered[&partition].is_ok(), "{altered:?}");
+    let alter = async || {
+        let mut altered = admin.alter_group_offsets(&group, [(partition.clone(), 42)]).await.unwrap();
+        altered.remove(&partition).unwrap().ok()
+    };
+    eventually("the coordinator knows the topic", alter).await;
     let listed = admin.list_group_offsets(&group).await.unwrap();
     assert_eq!(listed[&partition].as_ref().unwrap().offset, 42);
     assert!(admin.list_groups().await.unwrap().iter().any(|listing| listing.group == group));
