@@ -15,6 +15,7 @@ mod groups;
 pub mod issuer;
 pub mod listener;
 mod log;
+pub mod registry;
 mod sandbox;
 
 pub use broker::{BrokerStatus, Denial, GroupStatus, TopicStatus};

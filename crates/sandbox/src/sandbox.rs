@@ -23,6 +23,7 @@ use crate::client_files::{client_properties, write_private};
 use crate::config::SandboxConfig;
 use crate::issuer::{Issuer, IssuerConfig};
 use crate::listener::HttpListener;
+use crate::registry::{Registry, RegistryAccess};
 
 const AUDIENCE: &str = "grocery";
 /// Requests under way have this long when a part is switched off.
@@ -53,6 +54,14 @@ pub enum SandboxError {
     /// No certificate could be made.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
+    /// A schema of the configuration is not possible.
+    #[error("the schema of subject '{subject}' cannot be registered: {reason}")]
+    Subject {
+        /// The subject.
+        subject: String,
+        /// The registry's words.
+        reason: String,
+    },
     /// A topic of the configuration is not possible.
     #[error("topic '{topic}' cannot be created: {reason}")]
     Topic {
@@ -208,7 +217,17 @@ impl Sandbox {
             sandbox.serve_kafka(open, None, false, open_at);
         }
         sandbox.serve_http(Part::Issuer, issuer_socket, tls.clone(), sandbox.issuer.router());
-        drop(registry);
+        let store = Registry::new();
+        for (subject, schema) in &config.subjects {
+            let refused = |reason| SandboxError::Subject { subject: subject.clone(), reason };
+            store.register(subject, schema).map_err(refused)?;
+        }
+        let access = RegistryAccess {
+            issuer: sandbox.issuer.clone(),
+            rules,
+            logical_cluster: crate::client_files::REGISTRY_CLUSTER.to_owned(),
+        };
+        sandbox.serve_http(Part::Registry, registry, tls, store.router(Some(access)));
         sandbox.tasks.close();
         Ok(sandbox)
     }
