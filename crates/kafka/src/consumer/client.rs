@@ -193,8 +193,14 @@ impl Consumer {
             if let Some(batch) = self.read()? {
                 return Ok(Some(ConsumerEvent::Batch(batch)));
             }
-            if self.shared.lock().ended {
-                return Ok(None);
+            {
+                let state = self.shared.lock();
+                if let Some(error) = &state.expelled {
+                    return Err(error.clone().into());
+                }
+                if state.ended {
+                    return Ok(None);
+                }
             }
             if !rung {
                 // The task may have left the group because nobody asked for records.

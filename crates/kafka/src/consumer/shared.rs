@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::error::ConsumerError;
 use super::partitions::Partitions;
 use crate::TopicPartition;
+use crate::group::GroupError;
 use crate::group::membership::Identity;
 
 /// The common ground of a consumer and its task.
@@ -31,6 +32,8 @@ pub(super) struct State {
     pub(super) application: Application,
     /// How this member signs, for whoever commits by another way.
     pub(super) identity: Option<Identity>,
+    /// Why the group does not take this member.
+    pub(super) expelled: Option<GroupError>,
     /// The task has ended, and no more records will come.
     pub(super) ended: bool,
 }
@@ -59,6 +62,7 @@ impl Shared {
             gave_up: 0,
             application: Application::Processing { since: now },
             identity: None,
+            expelled: None,
             ended: false,
         };
         Self { state: Mutex::new(state), application: Notify::new(), task: Arc::new(Notify::new()) }
@@ -71,6 +75,23 @@ impl Shared {
     /// Tells the application something and wakes it.
     pub(super) fn tell(&self, news: News) {
         self.lock().news.push_back(news);
+        self.application.notify_one();
+    }
+
+    /// Tells the application what stands in its way, unless it is still to read just that.
+    pub(super) fn fail(&self, error: ConsumerError) {
+        let said = |news: &News| matches!(news, News::Failed(known) if known.to_string() == error.to_string());
+        let mut state = self.lock();
+        if !state.news.iter().any(said) {
+            state.news.push_back(News::Failed(error));
+        }
+        drop(state);
+        self.application.notify_one();
+    }
+
+    /// The group is closed to this member: whoever asks for records is told so from now on.
+    pub(super) fn expel(&self, error: GroupError) {
+        self.lock().expelled = Some(error);
         self.application.notify_one();
     }
 

@@ -55,8 +55,6 @@ enum Done {
     Listed(Vec<(Want, ListedAt)>, Result<PerPartition<Option<Position>>, ClusterError>),
     Fetched(Fetched),
     Answered,
-    /// What waiting cannot mend: a setting, a secret or a rule has to change.
-    Fatal(ClusterError),
 }
 
 pub(super) struct Task {
@@ -232,7 +230,7 @@ impl Task {
             Done::Located(wants, answer) => self.located(wants, answer, now),
             Done::Listed(wants, answer) => self.listed(wants, answer, now),
             Done::Fetched(fetched) => self.fetched(fetched, now),
-            Done::Topics(Err(error)) | Done::Fatal(error) => self.fail(ConsumerError::Cluster(error)),
+            Done::Topics(Err(error)) => self.shared.fail(ConsumerError::Cluster(error)),
             Done::Topics(Ok(())) | Done::Left | Done::Answered => {}
         }
     }
@@ -247,11 +245,6 @@ impl Task {
                 self.closing = Some(Closing { reply, deadline, committing: false });
             }
         }
-    }
-
-    /// Tells the application what stands in its way.
-    fn fail(&self, error: ConsumerError) {
-        self.shared.tell(super::shared::News::Failed(error));
     }
 
     /// Goes on with closing; says whether it is done.

@@ -81,14 +81,16 @@ impl Task {
         }
         let outcomes = match outcome {
             Ok(outcomes) => outcomes,
-            Err(error) if error.is_retriable() => {
+            Err(error) => {
                 tracing::debug!(broker, "fetch failed: {error}");
                 let failures = self.away.get(&broker).map_or(0, |(failures, _)| *failures) + 1;
                 self.away.insert(broker, (failures, now + self.retry.wait(failures, self.rng.f64())));
                 self.cluster.metadata_is_stale();
+                if error.is_fatal() {
+                    self.shared.fail(ConsumerError::Cluster(error));
+                }
                 return;
             }
-            Err(error) => return self.fail(ConsumerError::Cluster(error)),
         };
         self.away.remove(&broker);
         let mut came = false;

@@ -12,7 +12,7 @@ use crate::consumer::commits::Purpose;
 use crate::consumer::config::ConsumerConfig;
 use crate::consumer::error::ConsumerError;
 use crate::consumer::partitions::Place;
-use crate::consumer::shared::{Application, News, list};
+use crate::consumer::shared::{Application, News, Shared, list};
 use crate::error::ErrorCode;
 use crate::group::assignor::PartitionCounts;
 use crate::group::membership::{Effect, Failure, Membership, MembershipConfig};
@@ -76,22 +76,23 @@ impl Task {
     fn carry_out(&mut self, effect: Effect) {
         let Some(group) = &mut self.group else { return };
         let calls = group.calls.clone();
+        let shared = Arc::clone(&self.shared);
         match effect {
-            Effect::Join(join) => self.start(async move {
-                settle(calls.join(&join).await).map_or_else(Done::Fatal, |answer| Done::Joined(join.ticket, answer))
-            }),
-            Effect::Sync(sync) => self.start(async move {
-                settle(calls.sync(&sync).await).map_or_else(Done::Fatal, |answer| Done::Synced(sync.ticket, answer))
-            }),
+            Effect::Join(join) => {
+                self.start(async move { Done::Joined(join.ticket, settle(calls.join(&join).await, &shared)) });
+            }
+            Effect::Sync(sync) => {
+                self.start(async move { Done::Synced(sync.ticket, settle(calls.sync(&sync).await, &shared)) });
+            }
             Effect::Heartbeat { ticket, identity } => {
                 // Shorter than a session, so that a coordinator that moved is found while there is time.
                 let bound = self.config.session_timeout / 3;
                 self.start(async move {
                     let answer = match timeout(bound, calls.heartbeat(&identity)).await {
-                        Ok(answer) => settle(answer),
-                        Err(_) => Ok(Err(Failure::Unreachable(format!("no answer to a heartbeat within {bound:?}")))),
+                        Ok(answer) => settle(answer, &shared),
+                        Err(_) => Err(Failure::Unreachable(format!("no answer to a heartbeat within {bound:?}"))),
                     };
-                    answer.map_or_else(Done::Fatal, |answer| Done::Heartbeat(ticket, answer))
+                    Done::Heartbeat(ticket, answer)
                 });
             }
             Effect::Leave { identity, reason } => self.start(async move {
@@ -127,7 +128,10 @@ impl Task {
                 drop(state);
                 self.shared.tell(News::Assigned(list(&partitions)));
             }
-            Effect::Failed(error) => self.fail(ConsumerError::Group(error)),
+            Effect::Failed(error) => {
+                tracing::error!("{error}");
+                self.shared.expel(error);
+            }
         }
     }
 
@@ -203,15 +207,21 @@ fn names(partitions: &BTreeSet<crate::TopicPartition>) -> Vec<String> {
     partitions.iter().map(ToString::to_string).collect()
 }
 
-/// A failure that the membership deals with, or one that it cannot.
-fn settle<T>(answer: Result<Result<T, Failure>, ClusterError>) -> Result<Result<T, Failure>, ClusterError> {
+/// A failure as the membership knows it. What waiting cannot mend (a setting, a secret, a rule) is also told to the
+/// application, which may give up; the membership goes on trying, in case somebody mends it.
+fn settle<T>(answer: Result<Result<T, Failure>, ClusterError>, shared: &Shared) -> Result<T, Failure> {
     match answer {
-        Ok(answer) => Ok(answer),
-        Err(error) if error.is_retriable() => Ok(Err(Failure::Unreachable(error.to_string()))),
+        Ok(answer) => answer,
         Err(error) if error.code() == Some(ErrorCode::GROUP_AUTHORIZATION_FAILED) => {
-            Ok(Err(Failure::code(ErrorCode::GROUP_AUTHORIZATION_FAILED)))
+            Err(Failure::code(ErrorCode::GROUP_AUTHORIZATION_FAILED))
         }
-        Err(error) => Err(error),
+        Err(error) => {
+            let failure = Failure::Unreachable(error.to_string());
+            if error.is_fatal() {
+                shared.fail(ConsumerError::Cluster(error));
+            }
+            Err(failure)
+        }
     }
 }
 

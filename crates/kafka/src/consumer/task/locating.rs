@@ -127,7 +127,7 @@ impl Task {
                 group.calls.forget_coordinator();
             }
         } else {
-            self.fail(ConsumerError::Cluster(error));
+            self.shared.fail(ConsumerError::Cluster(error));
         }
         for want in wants {
             self.try_again(want, now);
@@ -143,7 +143,7 @@ impl Task {
     pub(super) fn halt(&mut self, want: &Want, error: ConsumerError) {
         if self.shared.lock().partitions.halt(want) {
             tracing::warn!(partition = %want.partition, "{error}");
-            self.fail(error);
+            self.shared.fail(error);
         }
     }
 
