@@ -305,11 +305,11 @@ impl Group {
             member.heard_from(now);
         }
         let mut effects = self.prepare_rebalance(now);
-        if let Some(member) = self.members.get_mut(&join.member_id) {
-            if let Some(earlier) = member.awaiting_join.replace(reply) {
-                // Its client gave up on the first answer; it must not wait for ever on our side.
-                effects.push(Effect::Joined(earlier, Err((ResponseError::RebalanceInProgress, join.member_id))));
-            }
+        if let Some(member) = self.members.get_mut(&join.member_id)
+            && let Some(earlier) = member.awaiting_join.replace(reply)
+        {
+            // Its client gave up on the first answer; it must not wait for ever on our side.
+            effects.push(Effect::Joined(earlier, Err((ResponseError::RebalanceInProgress, join.member_id))));
         }
         effects.extend(self.complete_join_if_all_are_in(now));
         effects
@@ -447,11 +447,11 @@ impl Group {
         let ids: Vec<_> = self.members.keys().cloned().collect();
         for id in ids {
             let joined = self.joined(&id, false);
-            if let Some(member) = self.members.get_mut(&id) {
-                if let Some(reply) = member.awaiting_join.take() {
-                    member.heard_from(now);
-                    effects.push(Effect::Joined(reply, Ok(joined)));
-                }
+            if let Some(member) = self.members.get_mut(&id)
+                && let Some(reply) = member.awaiting_join.take()
+            {
+                member.heard_from(now);
+                effects.push(Effect::Joined(reply, Ok(joined)));
             }
         }
         effects

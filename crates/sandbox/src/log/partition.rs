@@ -100,10 +100,10 @@ impl PartitionLog {
             headers.push(header);
         }
         if let [only] = headers.as_slice() {
-            if only.producer_id >= 0 {
-                if let Some(base_offset) = self.producers.check(only).map_err(AppendError::Sequence)? {
-                    return Ok(Appended { base_offset, append_time: None });
-                }
+            if only.producer_id >= 0
+                && let Some(base_offset) = self.producers.check(only).map_err(AppendError::Sequence)?
+            {
+                return Ok(Appended { base_offset, append_time: None });
             }
         } else if headers.iter().any(|header| header.producer_id >= 0) {
             let several = BatchError::Invalid("an idempotent producer sends one batch a partition and request");
