@@ -102,6 +102,8 @@ pub struct Endpoints {
     pub open: Option<String>,
     /// `schema.registry.url`.
     pub registry_url: String,
+    /// `schema.registry.url` without authentication or access rules, where there is an open listener.
+    pub open_registry_url: Option<String>,
     /// The issuer's own URL.
     pub issuer_url: String,
     /// Where clients get tokens.
@@ -117,6 +119,7 @@ pub struct Sandbox {
     endpoints: Endpoints,
     broker: Arc<Broker>,
     issuer: Issuer,
+    registry: Registry,
     switches: [(Part, watch::Sender<bool>); 3],
     shutdown: CancellationToken,
     tasks: TaskTracker,
@@ -139,7 +142,11 @@ impl Sandbox {
             Some(address) => Some(bind(Part::Broker, address).await?),
             None => None,
         };
-        let registry = bind(Part::Registry, config.registry).await?;
+        let registry_socket = bind(Part::Registry, config.registry).await?;
+        let open_registry_socket = match config.open {
+            Some(address) => Some(bind(Part::Registry, SocketAddr::new(address.ip(), 0)).await?),
+            None => None,
+        };
         let issuer_socket = bind(Part::Issuer, config.issuer).await?;
 
         let in_directory = |source| SandboxError::Directory { path: directory.clone(), source };
@@ -148,8 +155,9 @@ impl Sandbox {
             let address = listener.local_addr().map_err(in_directory)?;
             Ok((host(address), address.port()))
         };
-        let (kafka_at, registry_at, issuer_at) = (place(&kafka)?, place(&registry)?, place(&issuer_socket)?);
+        let (kafka_at, registry_at, issuer_at) = (place(&kafka)?, place(&registry_socket)?, place(&issuer_socket)?);
         let open_at = open.as_ref().map(place).transpose()?;
+        let open_registry_at = open_registry_socket.as_ref().map(place).transpose()?;
 
         let (tls, ca_file) = if config.plaintext {
             (None, None)
@@ -179,6 +187,7 @@ impl Sandbox {
             kafka: authority_of(&kafka_at),
             open: open_at.as_ref().map(authority_of),
             registry_url: url(&registry_at),
+            open_registry_url: open_registry_at.as_ref().map(|at| format!("http://{}", authority_of(at))),
             issuer_url: url(&issuer_at),
             token_url: issuer.token_url(),
             ca_file,
@@ -204,6 +213,7 @@ impl Sandbox {
             endpoints,
             broker,
             issuer,
+            registry: Registry::new(),
             switches: [Part::Broker, Part::Registry, Part::Issuer].map(|part| (part, watch::channel(true).0)),
             shutdown,
             tasks: TaskTracker::new(),
@@ -212,22 +222,24 @@ impl Sandbox {
         for topic in &config.topics {
             sandbox.create_topic(topic)?;
         }
+        for (subject, schema) in &config.subjects {
+            let impossible = |reason| SandboxError::Subject { subject: subject.clone(), reason };
+            sandbox.registry.register(subject, schema).map_err(impossible)?;
+        }
         sandbox.serve_kafka(kafka, tls.clone().map(TlsAcceptor::from), true, kafka_at);
         if let (Some(open), Some(open_at)) = (open, open_at) {
             sandbox.serve_kafka(open, None, false, open_at);
         }
         sandbox.serve_http(Part::Issuer, issuer_socket, tls.clone(), sandbox.issuer.router());
-        let store = Registry::new();
-        for (subject, schema) in &config.subjects {
-            let refused = |reason| SandboxError::Subject { subject: subject.clone(), reason };
-            store.register(subject, schema).map_err(refused)?;
-        }
         let access = RegistryAccess {
             issuer: sandbox.issuer.clone(),
             rules,
             logical_cluster: crate::client_files::REGISTRY_CLUSTER.to_owned(),
         };
-        sandbox.serve_http(Part::Registry, registry, tls, store.router(Some(access)));
+        sandbox.serve_http(Part::Registry, registry_socket, tls, sandbox.registry.router(Some(access)));
+        if let Some(socket) = open_registry_socket {
+            sandbox.serve_http(Part::Registry, socket, None, sandbox.registry.router(None));
+        }
         sandbox.tasks.close();
         Ok(sandbox)
     }
@@ -314,6 +326,11 @@ impl Sandbox {
         self.broker.status()
     }
 
+    /// The Schema Registry.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
     /// Whether a part is switched on.
     pub fn is_on(&self, part: Part) -> bool {
         *self.switch(part).borrow()
@@ -362,7 +379,10 @@ fn write_client_files(
         write_private(&endpoints.directory, &format!("{client}.properties"), &text)?;
     }
     if let Some(open) = &endpoints.open {
-        let text = format!("bootstrap.servers={open}\nsecurity.protocol=PLAINTEXT\n");
+        let mut text = format!("bootstrap.servers={open}\nsecurity.protocol=PLAINTEXT\n");
+        if let Some(registry) = &endpoints.open_registry_url {
+            text.push_str(&format!("schema.registry.url={registry}\n"));
+        }
         write_private(&endpoints.directory, "open.properties", &text)?;
     }
     Ok(())
