@@ -13,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const LARGEST_ANSWER: u64 = 1 << 20;
 
 /// The status and body of `GET path`; none when nobody answered in time. Cancel safe.
-pub async fn get(address: SocketAddr, path: &str) -> Option<(u16, String)> {
+pub(crate) async fn get(address: SocketAddr, path: &str) -> Option<(u16, String)> {
     tokio::time::timeout(PATIENCE, fetch(address, path)).await.ok()?.ok()?
 }
 

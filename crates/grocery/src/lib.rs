@@ -1,8 +1,17 @@
 //! The one-binary front: the demo, the sandbox, the three services and the operator's commands.
+//!
+//! `demo` runs everything on one machine: the sandbox in its own process, the services as processes of the same
+//! executable under a [`supervisor`], a [`dashboard`] that shows and controls them, and at the end a [`reconciliation`].
 
+mod cli;
 pub mod dashboard;
-pub mod http_get;
-pub mod rate;
+pub mod demo;
+mod http_get;
+mod operator;
+mod rate;
 pub mod reconciliation;
-pub mod scrape;
+mod sandbox_command;
+mod scrape;
 pub mod supervisor;
+
+pub use cli::main;

@@ -1,2 +1,7 @@
-//! The one-binary front.
-fn main() {}
+//! `grocery`: the one binary.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    grocery::main()
+}

@@ -8,13 +8,13 @@ const WINDOW: Duration = Duration::from_secs(5);
 
 /// A count's recent readings.
 #[derive(Debug, Default, Clone)]
-pub struct RateMeter {
+pub(crate) struct RateMeter {
     readings: VecDeque<(Instant, u64)>,
 }
 
 impl RateMeter {
     /// Takes a reading. A smaller count than before means that the counter began again, and so does the rate.
-    pub fn read(&mut self, count: u64, now: Instant) {
+    pub(crate) fn read(&mut self, count: u64, now: Instant) {
         if self.readings.back().is_some_and(|(_, last)| *last > count) {
             self.readings.clear();
         }
@@ -26,7 +26,7 @@ impl RateMeter {
 
     /// Events a second between the oldest and the newest reading.
     #[must_use]
-    pub fn per_second(&self) -> f64 {
+    pub(crate) fn per_second(&self) -> f64 {
         match (self.readings.front(), self.readings.back()) {
             (Some((first, from)), Some((last, to))) if last > first => {
                 (to - from) as f64 / last.duration_since(*first).as_secs_f64()

@@ -25,6 +25,11 @@ struct Seen {
 }
 
 impl Seen {
+    /// Went all the way, whether or not its acknowledgement was heard.
+    const fn arrived(self) -> bool {
+        self.written > 0 && self.pick_lists > 0 && self.shown > 0
+    }
+
     const fn settled(self) -> bool {
         self.acknowledged && self.written == 1 && self.pick_lists == 1 && self.shown == 1
     }
@@ -36,6 +41,8 @@ pub struct Reconciliation {
     orders: HashMap<OrderId, Seen>,
     settled: VecDeque<OrderId>,
     forgotten: u64,
+    /// Orders that have not arrived, kept up to date because it is asked for often.
+    under_way: u64,
     kept: Option<usize>,
 }
 
@@ -110,10 +117,16 @@ impl Reconciliation {
     }
 
     fn see(&mut self, order: OrderId, update: impl FnOnce(&mut Seen)) {
-        let seen = self.orders.entry(order).or_default();
-        let before = seen.settled();
+        let seen = self.orders.entry(order).or_insert_with(|| {
+            self.under_way += 1;
+            Seen::default()
+        });
+        let before = *seen;
         update(seen);
-        if seen.settled() && !before {
+        if seen.arrived() && !before.arrived() {
+            self.under_way -= 1;
+        }
+        if seen.settled() && !before.settled() {
             self.settled.push_back(order);
             if self.settled.len() > self.kept.unwrap_or(SETTLED_KEPT) {
                 self.forget_oldest();
@@ -132,8 +145,8 @@ impl Reconciliation {
 
     /// Whether every order on the topic has been shown and every acknowledged one is on the topic.
     #[must_use]
-    pub fn is_complete(&self) -> bool {
-        self.orders.values().all(|seen| seen.written > 0 && seen.pick_lists > 0 && seen.shown > 0)
+    pub const fn is_complete(&self) -> bool {
+        self.under_way == 0
     }
 
     /// The account as it stands.

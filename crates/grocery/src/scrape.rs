@@ -6,21 +6,21 @@ use crate::http_get::get;
 
 /// The figures that the page and the line a second show.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Figures {
+pub(crate) struct Figures {
     /// Records that reached their end: acknowledged, or shown.
-    pub records_out: u64,
+    pub(crate) records_out: u64,
     /// Records that could not be decoded or used.
-    pub set_aside: u64,
+    pub(crate) set_aside: u64,
     /// Records not yet read; none for a service that reads nothing.
-    pub lag: Option<u64>,
+    pub(crate) lag: Option<u64>,
     /// Life left of the token that Kafka is shown.
-    pub token_seconds: Option<u64>,
+    pub(crate) token_seconds: Option<u64>,
     /// Whether `/readyz` says so.
-    pub ready: bool,
+    pub(crate) ready: bool,
 }
 
 /// Asks a service. None when it does not answer.
-pub async fn figures(address: SocketAddr) -> Option<Figures> {
+pub(crate) async fn figures(address: SocketAddr) -> Option<Figures> {
     let (metrics, readiness) = tokio::join!(get(address, "/metrics"), get(address, "/readyz"));
     let (200, text) = metrics? else { return None };
     Some(Figures { ready: readiness.is_some_and(|(status, _)| status == 200), ..read(&text) })

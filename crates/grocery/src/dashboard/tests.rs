@@ -22,7 +22,8 @@ async fn page() -> Page {
     let service = Supervised::new(ServiceSpec {
         name: "order-producer",
         program: "/bin/sh".into(),
-        arguments: Box::new(|| vec!["-c".into(), POLITE.into()]),
+        arguments: Box::new(|_| vec!["-c".into(), POLITE.into()]),
+        environment: vec![("PATH".into(), "/usr/bin:/bin".into())],
         inherits_stdin: false,
         stop_timeout: Duration::from_secs(5),
     });

@@ -81,7 +81,9 @@ fn start(spec: &ServiceSpec, publish: &watch::Sender<Status>, logs: &Arc<Mutex<L
         process.process_group(0);
     }
     let spawned = process
-        .args((spec.arguments)())
+        .args((spec.arguments)(publish.borrow().lifecycle.starts))
+        .env_clear()
+        .envs(spec.environment.iter().map(|(name, value)| (name, value)))
         .stdin(if spec.inherits_stdin { Stdio::inherit() } else { Stdio::null() })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

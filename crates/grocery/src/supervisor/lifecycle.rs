@@ -25,6 +25,27 @@ pub enum State {
     Crashed,
 }
 
+impl State {
+    /// Whether nobody needs to look.
+    #[must_use]
+    pub const fn is_well(self) -> bool {
+        matches!(self, Self::Starting | Self::Running | Self::Finished)
+    }
+
+    /// The state in a word.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Stopping => "stopping",
+            Self::Stopped => "stopped",
+            Self::Finished => "finished",
+            Self::Crashed => "crashed",
+        }
+    }
+}
+
 /// A service's state with what a person wants to know beside it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lifecycle {

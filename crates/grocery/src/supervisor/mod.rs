@@ -26,8 +26,10 @@ pub struct ServiceSpec {
     pub name: &'static str,
     /// The executable.
     pub program: PathBuf,
-    /// Arguments, asked for anew at each start: a producer started again has fewer orders left.
-    pub arguments: Box<dyn Fn() -> Vec<OsString> + Send + Sync>,
+    /// Arguments of the start with this number, counted from zero: a producer started again has fewer orders left.
+    pub arguments: Box<dyn Fn(u32) -> Vec<OsString> + Send + Sync>,
+    /// Its whole environment: what this process's has is for this process.
+    pub environment: Vec<(OsString, OsString)>,
     /// Whether it reads this process's standard input.
     pub inherits_stdin: bool,
     /// Between SIGTERM and SIGKILL.

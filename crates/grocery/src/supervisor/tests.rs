@@ -9,7 +9,8 @@ fn shell(script: &str) -> Supervised {
     Supervised::new(ServiceSpec {
         name: "sh",
         program: "/bin/sh".into(),
-        arguments: Box::new(move || vec!["-c".into(), script.clone().into()]),
+        arguments: Box::new(move |_| vec!["-c".into(), script.clone().into()]),
+        environment: vec![("PATH".into(), "/usr/bin:/bin".into())],
         inherits_stdin: false,
         stop_timeout: Duration::from_millis(300),
     })
@@ -92,7 +93,8 @@ async fn a_program_that_does_not_exist_is_a_crash_with_a_reason() {
     let service = Supervised::new(ServiceSpec {
         name: "nothing",
         program: "/nowhere/at/all".into(),
-        arguments: Box::new(Vec::new),
+        arguments: Box::new(|_| Vec::new()),
+        environment: vec![("PATH".into(), "/usr/bin:/bin".into())],
         inherits_stdin: false,
         stop_timeout: Duration::from_secs(1),
     });

@@ -1,0 +1,148 @@
+//! The three services as processes of this same executable.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use order_producer::Rate;
+use service_kit::config::{Environment, ProcessEnvironment};
+
+use super::Args;
+use crate::supervisor::{ServiceSpec, Supervised};
+
+/// What the services' environment is made of. Nothing that could change their configuration: a `CLIENT_ID` exported for
+/// the real cluster must not reach the demo.
+const INHERITED: [&str; 5] = ["PATH", "HOME", "TMPDIR", "RUST_BACKTRACE", "LANG"];
+
+/// A service drains within this before it is killed.
+const STOP_TIMEOUT: Duration = Duration::from_secs(35);
+
+pub(super) const ORDER_PRODUCER: &str = "order-producer";
+pub(super) const FULFILLMENT_SERVICE: &str = "fulfillment-service";
+pub(super) const PICKLIST_CONSUMER: &str = "picklist-consumer";
+
+/// The services in the order of the flow.
+pub(super) struct Services {
+    pub(super) producer: Supervised,
+    pub(super) fulfillment: Supervised,
+    pub(super) consumer: Supervised,
+}
+
+/// Where the services write down what they finished.
+pub(super) struct AuditFiles {
+    pub(super) acknowledged: PathBuf,
+    pub(super) shown: PathBuf,
+}
+
+impl AuditFiles {
+    pub(super) fn in_folder(folder: &Path) -> Self {
+        Self { acknowledged: folder.join("acknowledged"), shown: folder.join("shown") }
+    }
+}
+
+impl Services {
+    /// Looks after all three; `properties` gives the configuration file of a client id.
+    pub(super) fn new(
+        executable: &Path,
+        args: &Args,
+        properties: impl Fn(&str) -> PathBuf,
+        audit: &AuditFiles,
+    ) -> Self {
+        let common = |name: &'static str| -> Vec<OsString> {
+            let parent = std::process::id().to_string();
+            let mut common: Vec<OsString> = vec![name.into(), "--config".into(), properties(name).into()];
+            common.extend(["--log-format", "json", "--exit-with-parent", &parent, "--log-level"].map(Into::into));
+            common.push(args.log_level.clone().into());
+            common
+        };
+        let spec = |name, arguments| ServiceSpec {
+            name,
+            program: executable.to_owned(),
+            arguments,
+            environment: inherited(&ProcessEnvironment),
+            inherits_stdin: false,
+            stop_timeout: STOP_TIMEOUT,
+        };
+        let of_producer = producer_arguments(common(ORDER_PRODUCER), args, &audit.acknowledged);
+        let of_fulfillment = common(FULFILLMENT_SERVICE);
+        let mut of_consumer = common(PICKLIST_CONSUMER);
+        of_consumer.extend(["--audit".into(), audit.shown.clone().into_os_string()]);
+        if args.rate == Rate::Max {
+            // Nobody reads thousands of lists a second; they count as shown all the same.
+            of_consumer.extend(["--format".into(), "quiet".into()]);
+        }
+        let reads_stdin = args.baskets.as_deref() == Some(Path::new("-"));
+        Self {
+            producer: Supervised::new(ServiceSpec {
+                inherits_stdin: reads_stdin,
+                ..spec(ORDER_PRODUCER, Box::new(of_producer))
+            }),
+            fulfillment: Supervised::new(spec(FULFILLMENT_SERVICE, Box::new(move |_| of_fulfillment.clone()))),
+            consumer: Supervised::new(spec(PICKLIST_CONSUMER, Box::new(move |_| of_consumer.clone()))),
+        }
+    }
+
+    /// All three in the order of the flow.
+    pub(super) fn all(&self) -> [&Supervised; 3] {
+        [&self.producer, &self.fulfillment, &self.consumer]
+    }
+}
+
+/// A producer that is started again makes the orders that are left, and not the same ones once more.
+fn producer_arguments(
+    common: Vec<OsString>,
+    args: &Args,
+    audit: &Path,
+) -> impl Fn(u32) -> Vec<OsString> + Send + Sync + 'static {
+    let (rate, orders, seed) = (args.rate, args.orders, args.seed);
+    let (baskets, audit) = (args.baskets.clone(), audit.to_owned());
+    move |starts| {
+        let mut arguments = common.clone();
+        let mut flag = |name: &str, value: OsString| arguments.extend([name.into(), value]);
+        flag("--audit", audit.clone().into());
+        flag("--rate", rate.to_string().into());
+        if let Some(baskets) = &baskets {
+            flag("--baskets", baskets.clone().into());
+        }
+        if let Some(orders) = orders {
+            flag("--orders", orders.saturating_sub(lines(&audit)).to_string().into());
+        }
+        if let Some(seed) = seed {
+            flag("--seed", seed.wrapping_add(u64::from(starts)).to_string().into());
+        }
+        arguments
+    }
+}
+
+fn lines(path: &Path) -> u64 {
+    std::fs::read(path).map_or(0, |bytes| bytes.iter().filter(|byte| **byte == b'\n').count() as u64)
+}
+
+fn inherited(environment: &impl Environment) -> Vec<(OsString, OsString)> {
+    let value = |name: &&str| environment.variable(name).map(|value| (OsString::from(name), value.into()));
+    INHERITED.iter().filter_map(value).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Flags {
+        #[command(flatten)]
+        demo: Args,
+    }
+
+    #[test]
+    fn a_producer_started_again_makes_what_is_left_with_another_seed() {
+        let flags = Flags::parse_from(["demo", "--orders", "10", "--seed", "7", "--rate", "max"]);
+        let audit = tempfile::NamedTempFile::new().unwrap();
+        let arguments = producer_arguments(Vec::new(), &flags.demo, audit.path());
+        let text = |starts| format!("{:?}", arguments(starts));
+        assert!(text(0).contains(r#""--orders", "10", "--seed", "7""#), "{}", text(0));
+        std::fs::write(audit.path(), "a\nb\nc\n").unwrap();
+        assert!(text(1).contains(r#""--orders", "7", "--seed", "8""#), "{}", text(1));
+    }
+}
