@@ -7,11 +7,15 @@
 //! Source: Kafka's `GroupMetadataManager` and `ClassicGroup`.
 
 mod group;
+mod joining;
 mod member;
+mod messages;
 mod offsets;
+mod rebalance;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use group::{Effect, Group, Join, Joined, Leave, Settings, State, Sync, Synced};
+pub(crate) use group::{Group, Settings, State};
 pub(crate) use member::ReplyTo;
+pub(crate) use messages::{Effect, Join, Joined, Leave, Sync, Synced};
 pub(crate) use offsets::{Committed, Offsets};

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 
-use super::group::JoinedMember;
+use super::messages::JoinedMember;
 use super::*;
 
 const SESSION: Duration = Duration::from_secs(10);
