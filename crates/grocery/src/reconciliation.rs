@@ -2,7 +2,7 @@
 //!
 //! Four witnesses report order ids, in any order and interleaving: the producer's list of acknowledgements, the orders
 //! topic, the pick list topic, and the consumer's list of what it showed. An order on which all four agree is settled;
-//! only the newest [`SETTLED_KEPT`] of those are remembered, so memory follows what is unsettled, not what ever was.
+//! only the newest `SETTLED_KEPT` of those are remembered, so memory follows what is unsettled, not what ever was.
 
 use std::collections::{HashMap, VecDeque};
 
