@@ -7,6 +7,7 @@ mod args;
 mod command;
 pub mod picklist;
 mod service;
+mod under_way;
 
 pub use args::Args;
 pub use command::{Command, SERVICE, main};

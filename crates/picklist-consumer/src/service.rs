@@ -4,9 +4,9 @@ use std::borrow::Cow;
 use std::io::Write;
 
 use grocery_events::{AuditError, AuditLog, Catalogue, Event, GroceryPicklist};
-use kafka::{Consumer, RecordBatch};
+use kafka::{ConsumerEvent, RecordBatch};
 use schema_registry::AvroDeserializer;
-use service_kit::{Context, LOOK, Lag, Progress, ServiceError};
+use service_kit::{Commits, Context, LOOK, Lag, Progress, ServiceError};
 
 use crate::screen::Instructions;
 use crate::{Args, Format};
@@ -28,23 +28,39 @@ pub async fn run(context: Context, args: Args) -> Result<(), ServiceError> {
     let mut lag = Lag::of(&context);
     let Some(cluster) = context.connect().await? else { return Ok(()) };
     let mut consumer = cluster.consumer_with(settings).await?;
+    let mut commits = Commits::default();
     let shown = Progress::of("pick lists shown");
     let mut looks = tokio::time::interval(LOOK);
     loop {
-        let batch = tokio::select! {
+        let event = tokio::select! {
             biased;
             () = context.shutdown.cancelled() => break,
             _ = looks.tick() => {
                 lag.look(&consumer);
                 continue;
             }
-            batch = consumer.next_batch() => batch,
+            answer = commits.answer() => {
+                commits.settle(&consumer, answer)?;
+                continue;
+            }
+            event = consumer.next_event() => event?,
         };
-        let Some(batch) = batch? else { break };
-        let Some(count) = show(&context, &lists, &batch, &mut device).await? else { break };
-        shown.add(count);
-        commit(&consumer, &batch).await?;
+        match event {
+            Some(ConsumerEvent::Batch(batch)) => {
+                let Some(count) = show(&context, &lists, &batch, &mut device).await? else { break };
+                shown.add(count);
+                commits.done(&consumer, &consumer.positions_of(&batch));
+            }
+            Some(ConsumerEvent::Revoking(revocation)) => {
+                commits.all(&consumer).await?;
+                drop(revocation);
+            }
+            Some(ConsumerEvent::Lost(partitions)) => commits.forget(&partitions),
+            Some(_) => {}
+            None => break,
+        }
     }
+    commits.all(&consumer).await?;
     tracing::info!("leaving the group after {} pick lists", shown.total());
     consumer.close().await?;
     Ok(())
@@ -77,17 +93,6 @@ async fn show(
     device.show()?;
     context.metrics.records_out(count);
     Ok(Some(count))
-}
-
-async fn commit(consumer: &Consumer, batch: &RecordBatch) -> Result<(), ServiceError> {
-    match consumer.commit(&consumer.positions_of(batch)).await {
-        Ok(()) => Ok(()),
-        Err(error) if error.is_rebalance() || error.is_retriable() => {
-            tracing::warn!("{error}");
-            Ok(())
-        }
-        Err(error) => Err(error.into()),
-    }
 }
 
 /// The store device: standard output, and the list of what it showed.

@@ -8,6 +8,7 @@
 //! Nothing here knows about groceries.
 
 mod args;
+mod commits;
 pub mod config;
 mod error;
 mod http;
@@ -23,6 +24,7 @@ mod shutdown;
 mod waiting;
 
 pub use args::{LogFormat, ServiceArgs, parse_duration};
+pub use commits::Commits;
 pub use config::{Config, ConfigError, Identity};
 pub use error::{ExitStatus, ServiceError};
 pub use logs::init as init_logs;

@@ -29,6 +29,8 @@ pub async fn wait_out<T, E: Display, F: Future<Output = Result<T, E>>>(
     let mut pause = FIRST_PAUSE;
     loop {
         let outcome = tokio::select! {
+            // What works without a wait is done, shutdown or not.
+            biased;
             outcome = attempt() => outcome,
             () = shutdown.cancelled() => return Ok(None),
         };

@@ -317,14 +317,21 @@ impl Consumer {
     ///
     /// While the group rebalances this waits for the new generation, and is an error only if the partitions went away.
     ///
-    /// Dropped half way, the commit may or may not happen.
+    /// The commit is asked for by this call, not by the first poll, and the future borrows nothing: the application can read on
+    /// meanwhile. Dropping it changes nothing about the commit.
     ///
     /// # Errors
     /// [`CommitError`]; [`CommitError::Rebalanced`] is nothing to stop for.
-    pub async fn commit(&self, positions: &Positions) -> Result<(), CommitError> {
+    pub fn commit(
+        &self,
+        positions: &Positions,
+    ) -> impl Future<Output = Result<(), CommitError>> + Send + 'static + use<> {
         let (reply, answer) = oneshot::channel();
-        self.send(Command::Commit(positions.clone(), reply)).map_err(|_| CommitError::Closed)?;
-        answer.await.unwrap_or(Err(CommitError::Closed))
+        let asked = self.send(Command::Commit(positions.clone(), reply));
+        async move {
+            asked.map_err(|_| CommitError::Closed)?;
+            answer.await.unwrap_or(Err(CommitError::Closed))
+        }
     }
 
     /// Says that a batch is done, without waiting: it is committed before its partition is given up, when the consumer is

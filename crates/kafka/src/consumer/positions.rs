@@ -73,7 +73,8 @@ impl Positions {
         self.0.is_empty()
     }
 
-    pub(super) fn retain(&mut self, keep: impl Fn(&TopicPartition) -> bool) {
+    /// Drops the places for which `keep` does not hold.
+    pub fn retain(&mut self, keep: impl Fn(&TopicPartition) -> bool) {
         self.0.retain(|partition, _| keep(partition));
     }
 }
