@@ -57,6 +57,7 @@ impl Groups {
         let new_id = || format!("{prefix}-{}", uuid::Uuid::new_v4());
         let effects = entry.group.join(join, reply, new_id, Instant::now());
         state.carry_out(effects);
+        state.forget_blank(group);
         drop(state);
         self.deadlines_changed.notify_one();
         receiver
@@ -116,7 +117,11 @@ impl Groups {
             let settings = self.settings;
             state.groups.entry(group.to_owned()).or_insert_with(|| Entry::new(settings));
         }
-        with(state.groups.get_mut(group))
+        let out = with(state.groups.get_mut(group));
+        if create {
+            state.forget_blank(group);
+        }
+        out
     }
 
     /// Calls `see` with every group in the order of their ids.
@@ -156,6 +161,7 @@ impl Groups {
                     let now = Instant::now();
                     let effects: Vec<_> = state.groups.values_mut().flat_map(|entry| entry.group.tick(now)).collect();
                     state.carry_out(effects);
+                    state.groups.retain(|_, entry| !entry.is_blank());
                 }
             }
         }
@@ -193,6 +199,10 @@ impl Entry {
     fn new(settings: Settings) -> Self {
         Self { group: Group::new(settings), offsets: Offsets::default() }
     }
+
+    fn is_blank(&self) -> bool {
+        self.group.is_blank() && self.offsets.is_empty()
+    }
 }
 
 impl Inner {
@@ -201,6 +211,13 @@ impl Inner {
         self.next_reply += 1;
         self.waiting.insert(reply, waiting);
         reply
+    }
+
+    /// A request that was refused must not leave a group behind that it would have been the first of.
+    fn forget_blank(&mut self, group: &str) {
+        if self.groups.get(group).is_some_and(Entry::is_blank) {
+            self.groups.remove(group);
+        }
     }
 
     /// Sends answers to those who wait. One whose connection is gone has dropped its receiver, which is fine.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime};
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::ApiKey;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader, BufWriter};
 use tokio::net::{TcpListener, TcpStream};
@@ -80,8 +80,13 @@ pub(crate) async fn serve(listener: Listener, broker: Arc<Broker>, shutdown: Can
                 ended = connection.begin(stream, tls) => ended,
             };
             broker.connections.fetch_sub(1, Ordering::Relaxed);
-            if let Err(error) = ended {
-                debug!(%peer, %error, "a connection ended");
+            match ended {
+                // What the client did wrong. One line a connection.
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                    warn!(%peer, "closed a connection: {error}");
+                }
+                Err(error) => debug!(%peer, %error, "a connection ended"),
+                Ok(()) => {}
             }
         });
     }
@@ -123,6 +128,9 @@ impl Connection {
                 continue;
             };
             writer.write_all(&answer).await?;
+            if self.login.as_ref().is_some_and(Login::has_failed) {
+                break;
+            }
             if received.is_empty() {
                 writer.flush().await?;
             }
@@ -140,44 +148,75 @@ impl Connection {
     /// Answers one request. `None` where the protocol wants no answer; an error ends the connection.
     async fn answer(&mut self, frame: Bytes, gone: &CancellationToken) -> io::Result<Option<BytesMut>> {
         self.broker.counters.request();
-        let request = api::Request::parse(frame).map_err(|error| self.protocol_error(&error))?;
-        let answer = match request.api_key {
-            ApiKey::ApiVersions if self.login.as_ref().is_none_or(Login::allows_api_versions) => {
-                api::api_versions(&request)
-            }
-            ApiKey::SaslHandshake | ApiKey::SaslAuthenticate => {
-                let Some(login) = &mut self.login else {
-                    return Err(self.protocol_error("this listener takes no login; set security.protocol=PLAINTEXT"));
-                };
+        if self.login.as_ref().is_some_and(Login::expects_bare_token) {
+            return self.take_bare_token(&frame).map(Some);
+        }
+        let request = api::Request::parse(frame).map_err(protocol_error)?;
+        let told_before_login = request.api_key == ApiKey::ApiVersions
+            && self
+                .login
+                .as_mut()
+                .is_some_and(|login| login.tells_versions(api::is_offered(request.api_key, request.version)));
+        let answer = match (request.api_key, &mut self.login) {
+            (ApiKey::ApiVersions, _) if told_before_login => api::api_versions(&request),
+            (ApiKey::SaslHandshake | ApiKey::SaslAuthenticate, None) => api::refuse_login(&request),
+            (ApiKey::SaslHandshake | ApiKey::SaslAuthenticate, Some(login)) => {
                 let answer = api::log_in(&self.broker, login, &request, SystemTime::now());
-                if let Some(reason) = login.refusal.take() {
-                    warn!(peer = %self.peer, "refused a login: {reason}");
-                }
+                self.report_refusal();
                 answer
             }
-            _ => {
-                let principal = match &self.login {
+            (api_key, login) => {
+                let principal = match login {
                     None => Principal::anonymous(),
                     Some(login) => match login.gate(SystemTime::now()) {
                         super::sasl::Gate::Open(principal) => principal,
-                        super::sasl::Gate::Close(why) => return Err(self.protocol_error(why)),
+                        super::sasl::Gate::Close(why) => return Err(protocol_error(why)),
                     },
                 };
-                let caller = Caller { principal, advertised: &self.advertised, host: self.peer.ip(), gone };
-                api::handle(&self.broker, &caller, request).await
+                if api_key == ApiKey::ApiVersions {
+                    api::api_versions(&request)
+                } else {
+                    let caller = Caller { principal, advertised: &self.advertised, host: self.peer.ip(), gone };
+                    api::handle(&self.broker, &caller, request).await
+                }
             }
         };
         match answer {
             Ok(Answer::Frame(frame)) => Ok(Some(frame)),
             Ok(Answer::None) => Ok(None),
-            Err(error) => Err(self.protocol_error(&error.to_string())),
+            Err(error) => Err(protocol_error(error)),
         }
     }
 
-    fn protocol_error(&self, why: &str) -> io::Error {
-        debug!(peer = %self.peer, "closing a connection: {why}");
-        io::Error::new(io::ErrorKind::InvalidData, why.to_owned())
+    /// One step of a login whose handshake was of version 0: bytes in, bytes out, and a closed connection for a refusal.
+    fn take_bare_token(&mut self, bytes: &[u8]) -> io::Result<BytesMut> {
+        let broker = Arc::clone(&self.broker);
+        let outcome = self
+            .login
+            .as_mut()
+            .and_then(|login| login.authenticate(bytes, &*broker.verify, &broker.rules, SystemTime::now()));
+        self.report_refusal();
+        match outcome {
+            Some(outcome) if outcome.error.is_none() => {
+                let mut frame = BytesMut::with_capacity(4 + outcome.bytes.len());
+                frame.put_u32(outcome.bytes.len() as u32);
+                frame.put_slice(&outcome.bytes);
+                Ok(frame)
+            }
+            _ => Err(protocol_error("its login failed")),
+        }
     }
+
+    fn report_refusal(&mut self) {
+        if let Some(reason) = self.login.as_mut().and_then(|login| login.refusal.take()) {
+            warn!(peer = %self.peer, "refused a login: {reason}");
+        }
+    }
+}
+
+/// Ends the connection; the text says why.
+fn protocol_error(why: impl ToString) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why.to_string())
 }
 
 /// Reads length-prefixed frames until the end of the stream, then says that the client is gone.

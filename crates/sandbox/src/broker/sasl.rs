@@ -67,17 +67,38 @@ pub(super) struct Login {
     session: Option<Session>,
     /// Why the last token was refused, for the log; clients are not told.
     pub(super) refusal: Option<String>,
+    /// ApiVersions was answered: before the login, once is all there is.
+    versions_told: bool,
+    /// The handshake was of version 0: what follows is the mechanism's own bytes, with a length in front and nothing else.
+    bare: bool,
 }
 
 impl Login {
     /// A connection that must log in.
     pub(super) fn required() -> Self {
-        Self { stage: Stage::Handshake, session: None, refusal: None }
+        Self { stage: Stage::Handshake, session: None, refusal: None, versions_told: false, bare: false }
     }
 
-    /// Whether ApiVersions is allowed now: it always is, except in the middle of an exchange.
-    pub(super) fn allows_api_versions(&self) -> bool {
-        matches!(self.stage, Stage::Handshake | Stage::Open)
+    /// Whether ApiVersions may be answered without a session. `answered` says that this answer is no refusal of the version.
+    pub(super) fn tells_versions(&mut self, answered: bool) -> bool {
+        let tells = matches!(self.stage, Stage::Handshake) && !self.versions_told;
+        self.versions_told |= tells && answered;
+        tells
+    }
+
+    /// After a handshake of version 0.
+    pub(super) fn expect_bare_tokens(&mut self) {
+        self.bare = matches!(self.stage, Stage::Authenticate);
+    }
+
+    /// Whether the next frame is the mechanism's own bytes instead of a request.
+    pub(super) fn expects_bare_token(&self) -> bool {
+        self.bare && matches!(self.stage, Stage::Authenticate | Stage::Refused)
+    }
+
+    /// The login failed and its client was told: there is nothing more to say.
+    pub(super) fn has_failed(&self) -> bool {
+        matches!(self.stage, Stage::Failed)
     }
 
     /// Whether a request other than SASL's own may pass.
@@ -102,6 +123,7 @@ impl Login {
             }
             _ => return None,
         }
+        self.bare = false;
         if mechanism == MECHANISM {
             self.stage = Stage::Authenticate;
             Some(Ok(()))
@@ -257,6 +279,26 @@ mod tests {
         let login = logged_in();
         assert!(matches!(login.gate(start() + LIFE / 2), Gate::Open(principal) if principal.name == "order-producer"));
         assert!(matches!(login.gate(start() + LIFE), Gate::Close(_)));
+    }
+
+    #[test]
+    fn versions_are_told_once_before_the_login() {
+        let mut login = Login::required();
+        assert!(login.tells_versions(false), "a version that is not offered is answered with those that are");
+        assert!(login.tells_versions(true));
+        assert!(!login.tells_versions(true));
+        assert!(!logged_in().tells_versions(true), "then the session decides");
+    }
+
+    #[test]
+    fn a_handshake_of_version_0_is_followed_by_bare_tokens() {
+        let mut login = Login::required();
+        login.handshake(MECHANISM, start());
+        login.expect_bare_tokens();
+        assert!(login.expects_bare_token());
+        authenticate(&mut login, "order-producer", start()).unwrap();
+        assert!(!login.expects_bare_token());
+        assert!(matches!(login.gate(start()), Gate::Open(_)));
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub(crate) enum CreateError {
 }
 
 /// Checks a name by Kafka's rule (`Topic.validate`).
-fn check_name(name: &str) -> Result<(), CreateError> {
+pub(super) fn check_name(name: &str) -> Result<(), CreateError> {
     let invalid = |why: &str| Err(CreateError::Name(format!("'{name}' {why}")));
     if name.is_empty() || name == "." || name == ".." {
         return invalid("is not allowed");

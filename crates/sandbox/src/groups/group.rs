@@ -113,6 +113,11 @@ impl Group {
         }
     }
 
+    /// Nobody is in it, is about to be, or ever was.
+    pub(crate) fn is_blank(&self) -> bool {
+        self.generation == 0 && self.members.is_empty() && self.pending.is_empty()
+    }
+
     pub(crate) fn member_count(&self) -> usize {
         self.members.len()
     }

@@ -32,6 +32,10 @@ impl Offsets {
         }
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Forgets a topic that was deleted.
     pub(crate) fn delete_topic(&mut self, topic: &str) {
         self.0.remove(topic);

@@ -15,7 +15,7 @@ use kafka_protocol::messages::{
 
 use super::super::topics::Topic;
 use super::super::{Broker, NODE_ID};
-use super::{Caller, text};
+use super::{Caller, once_each, text};
 use crate::access::{CLUSTER_NAME, Operation, ResourceKind};
 use crate::log::LEADER_EPOCH;
 
@@ -31,6 +31,9 @@ const OPERATION_BITS: [(Operation, u8); 9] = [
     (Operation::AlterConfigs, 11),
     (Operation::IdempotentWrite, 12),
 ];
+
+/// Metadata by topic id; versions 10 and 11 have the field and may not use it.
+const FIRST_VERSION_WITH_IDS: i16 = 12;
 
 /// The operations that the caller may do, as Kafka packs them.
 pub(super) fn authorized_operations(broker: &Broker, caller: &Caller<'_>, resource: ResourceKind, name: &str) -> i32 {
@@ -56,7 +59,10 @@ pub(super) fn metadata(
     let see = |topic: &str| broker.may_see(&caller.principal, ResourceKind::Topic, topic);
     let asked = match request.topics {
         // Version 0 knows no null and says "all" by naming none.
-        Some(topics) if !(topics.is_empty() && version == 0) => Some(topics),
+        Some(mut topics) if !(topics.is_empty() && version == 0) => {
+            once_each(&mut topics, |topic| (topic.name.clone(), topic.topic_id));
+            Some(topics)
+        }
         _ => None,
     };
     let found: Vec<MetadataResponseTopic> = match asked {
@@ -70,8 +76,14 @@ pub(super) fn metadata(
                 }
                 Some(name) => match broker.topics.get(&name.0) {
                     Some(topic) => describe_topic(&topic),
+                    None if super::super::topics::check_name(&name.0).is_err() => {
+                        failed(Some(name), uuid::Uuid::nil(), ResponseError::InvalidTopicException)
+                    }
                     None => failed(Some(name), uuid::Uuid::nil(), ResponseError::UnknownTopicOrPartition),
                 },
+                None if version < FIRST_VERSION_WITH_IDS => {
+                    failed(Some(TopicName::default()), topic.topic_id, ResponseError::UnsupportedVersion)
+                }
                 // An id that the caller may not see is answered like one that does not exist.
                 None => match broker.topics.by_id(topic.topic_id).filter(|topic| see(&topic.name)) {
                     Some(topic) => describe_topic(&topic),
@@ -129,6 +141,19 @@ pub(super) fn describe(
     caller: &Caller<'_>,
     request: &DescribeClusterRequest,
 ) -> DescribeClusterResponse {
+    const BROKERS: i8 = 1;
+    const CONTROLLERS: i8 = 2;
+    if request.endpoint_type != BROKERS {
+        let (error, message) = if request.endpoint_type == CONTROLLERS {
+            (ResponseError::MismatchedEndpointType, "This is a broker's endpoint, not a controller's.")
+        } else {
+            (ResponseError::UnsupportedEndpointType, "There are endpoints of brokers (1) and of controllers (2) only.")
+        };
+        return DescribeClusterResponse::default()
+            .with_endpoint_type(request.endpoint_type)
+            .with_error_code(error.code())
+            .with_error_message(Some(text(message)));
+    }
     let mut response = DescribeClusterResponse::default()
         .with_endpoint_type(request.endpoint_type)
         .with_cluster_id(text(&broker.cluster_id))

@@ -17,7 +17,7 @@ use kafka_protocol::protocol::StrBytes;
 
 use super::super::Broker;
 use super::clusters::authorized_operations;
-use super::{Caller, text};
+use super::{Caller, once_each, text};
 use crate::access::{Operation, ResourceKind};
 use crate::groups::{Join, Leave, State, Sync};
 
@@ -166,14 +166,21 @@ pub(super) fn leave(
 }
 
 /// DescribeGroups.
-pub(super) fn describe(broker: &Broker, caller: &Caller<'_>, request: DescribeGroupsRequest) -> DescribeGroupsResponse {
+pub(super) fn describe(
+    broker: &Broker,
+    caller: &Caller<'_>,
+    mut request: DescribeGroupsRequest,
+    version: i16,
+) -> DescribeGroupsResponse {
+    once_each(&mut request.groups, Clone::clone);
     let groups = request.groups.into_iter().map(|id| {
         let described = DescribedGroup::default().with_group_id(id.clone());
         if !broker.allows(&caller.principal, ResourceKind::Group, &id.0, Operation::Describe) {
             return described.with_error_code(ResponseError::GroupAuthorizationFailed.code());
         }
         let described = broker.groups.with(&id.0, false, |entry| match entry {
-            // What does not exist is described as dead; from version 6 on it is an error (KIP-1043).
+            // What does not exist is described as dead; from version 6 on it is an error as well (KIP-1043).
+            None if version < 6 => described.with_group_state(text("Dead")),
             None => described
                 .with_group_state(text("Dead"))
                 .with_error_code(ResponseError::GroupIdNotFound.code())

@@ -2,6 +2,7 @@
 //!
 //! One file a family. A handler takes the decoded request and returns the response; authorization is its first step.
 
+mod bounded;
 mod clusters;
 mod configs;
 mod fetch;
@@ -13,18 +14,24 @@ mod records;
 mod topics;
 mod versions;
 
+use std::collections::HashSet;
+use std::hash::Hash;
 use std::net::IpAddr;
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::{ApiKey, RequestHeader, ResponseHeader};
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request as Message, StrBytes};
 use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
-pub(super) use self::login::log_in;
-pub(super) use self::versions::api_versions;
+pub(super) use self::login::{log_in, refuse_login};
+pub(super) use self::versions::{api_versions, is_offered};
 use super::Broker;
 use crate::access::Principal;
+
+/// Requests other than Produce carry nothing that could be larger. A bound on what a small element in the frame, such as an empty
+/// name, can grow to when it is decoded and answered.
+const MAX_BODY_BYTES: usize = 1 << 20;
 
 /// A frame, its header read.
 pub(super) struct Request {
@@ -92,12 +99,10 @@ impl Request {
 
     /// Decodes the body as `M`, which must be the message of this request's key.
     fn decode<M: Message>(&self) -> Result<M, Unanswerable> {
-        let mut body = self.body.clone();
-        let message = M::decode(&mut body, self.version).map_err(|error| self.malformed(error))?;
-        if body.has_remaining() {
-            return Err(self.malformed(format!("{} bytes are left over", body.remaining())));
+        if self.body.len() > MAX_BODY_BYTES {
+            return Err(self.malformed(format!("it has {} bytes; only a Produce may be that large", self.body.len())));
         }
-        Ok(message)
+        bounded::decode(self.body.clone(), self.version).map_err(|reason| self.malformed(reason))
     }
 
     /// Encodes `response` as the answer, in `version`.
@@ -133,10 +138,10 @@ pub(super) async fn handle(broker: &Broker, caller: &Caller<'_>, request: Reques
     match request.api_key {
         ApiKey::Produce => {
             // The records are taken out of the frame, so nothing else may hold it.
-            let Request { api_key, version, correlation_id, client_id, mut body } = request;
-            let message = kafka_protocol::messages::ProduceRequest::decode(&mut body, version);
+            let Request { api_key, version, correlation_id, client_id, body } = request;
+            let message = bounded::decode(body, version);
             let request = Request { api_key, version, correlation_id, client_id, body: Bytes::new() };
-            match produce::produce(broker, caller, message.map_err(|error| request.malformed(error))?, version) {
+            match produce::produce(broker, caller, message.map_err(|reason| request.malformed(reason))?, version) {
                 Some(response) => request.encode(&response, version),
                 None => Ok(Answer::None),
             }
@@ -155,13 +160,13 @@ pub(super) async fn handle(broker: &Broker, caller: &Caller<'_>, request: Reques
         },
         ApiKey::Heartbeat => answer!(request, |message| groups::heartbeat(broker, caller, &message)),
         ApiKey::LeaveGroup => answer!(request, |message| groups::leave(broker, caller, message, version)),
-        ApiKey::DescribeGroups => answer!(request, |message| groups::describe(broker, caller, message)),
+        ApiKey::DescribeGroups => answer!(request, |message| groups::describe(broker, caller, message, version)),
         ApiKey::ListGroups => answer!(request, |message| groups::list(broker, caller, &message)),
         ApiKey::DeleteGroups => answer!(request, |message| groups::delete(broker, caller, message)),
         ApiKey::OffsetCommit => answer!(request, |message| offsets::commit(broker, caller, message)),
         ApiKey::OffsetFetch => answer!(request, |message| offsets::fetch(broker, caller, message, version)),
         ApiKey::OffsetDelete => answer!(request, |message| offsets::delete(broker, caller, message)),
-        ApiKey::ListOffsets => answer!(request, |message| records::list_offsets(broker, caller, message)),
+        ApiKey::ListOffsets => answer!(request, |message| records::list_offsets(broker, caller, message, version)),
         ApiKey::OffsetForLeaderEpoch => {
             answer!(request, |message| records::offset_for_leader_epoch(broker, caller, message))
         }
@@ -182,6 +187,12 @@ pub(super) async fn handle(broker: &Broker, caller: &Caller<'_>, request: Reques
         }
         api => Err(Unanswerable::Version { api, version }),
     }
+}
+
+/// Leaves the first item of each key. What a request names twice is answered once, or its answer could be any multiple of its size.
+fn once_each<T, K: Eq + Hash>(items: &mut Vec<T>, key: impl Fn(&T) -> K) {
+    let mut seen = HashSet::new();
+    items.retain(|item| seen.insert(key(item)));
 }
 
 /// A string of the protocol.

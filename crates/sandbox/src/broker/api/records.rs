@@ -41,7 +41,14 @@ fn partition(
 }
 
 /// ListOffsets: by time, or one of the ends.
-pub(super) fn list_offsets(broker: &Broker, caller: &Caller<'_>, request: ListOffsetsRequest) -> ListOffsetsResponse {
+pub(super) fn list_offsets(
+    broker: &Broker,
+    caller: &Caller<'_>,
+    request: ListOffsetsRequest,
+    version: i16,
+) -> ListOffsetsResponse {
+    // Before version 4 the answer has no place for the epoch.
+    let leader_epoch = if version < 4 { -1 } else { LEADER_EPOCH };
     let topics = request.topics.into_iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|asked| {
             let answer = ListOffsetsPartitionResponse::default().with_partition_index(asked.partition_index);
@@ -61,7 +68,7 @@ pub(super) fn list_offsets(broker: &Broker, caller: &Caller<'_>, request: ListOf
             );
             match found {
                 Ok(Some(Found { offset, timestamp })) => {
-                    answer.with_offset(offset).with_timestamp(timestamp).with_leader_epoch(LEADER_EPOCH)
+                    answer.with_offset(offset).with_timestamp(timestamp).with_leader_epoch(leader_epoch)
                 }
                 Ok(None) => answer.with_offset(UNKNOWN).with_timestamp(UNKNOWN),
                 Err(error) => answer.with_error_code(error.code()).with_offset(UNKNOWN).with_timestamp(UNKNOWN),

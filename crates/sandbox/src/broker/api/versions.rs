@@ -41,7 +41,7 @@ const OFFERED: &[(ApiKey, i16, i16)] = &[
 /// librdkafka takes a broker that does not say Produce 0 for one older than 0.10 (KAFKA-18659); Kafka says it and refuses it.
 const ADVERTISED_PRODUCE_MIN: i16 = 0;
 
-pub(super) fn is_offered(api: ApiKey, version: i16) -> bool {
+pub(in super::super) fn is_offered(api: ApiKey, version: i16) -> bool {
     OFFERED.iter().any(|(key, min, max)| *key == api && (*min..=*max).contains(&version))
 }
 
