@@ -44,12 +44,10 @@ def consume(config, topics, expected, consumers=1):
     while len(values) < expected:
         assert time.monotonic() < deadline, f"{len(values)} of {expected} records arrived in {PATIENCE_SECONDS} s"
         for member in members:
-            message = member.poll(0.05)
-            if message is None:
-                continue
-            if message.error():
-                raise KafkaException(message.error())
-            values.append(message.value())
+            for message in member.consume(num_messages=500, timeout=0.05):
+                if message.error():
+                    raise KafkaException(message.error())
+                values.append(message.value())
     for member in members:
         if member.assignment():
             member.commit(asynchronous=False)
