@@ -26,6 +26,7 @@ function setText(node, text) {
 function duration(seconds) {
   seconds = Math.max(0, Math.round(seconds));
   if (seconds < 60) return `${seconds} s`;
+  if (seconds >= 600 && seconds < 3600) return `${Math.floor(seconds / 60)} min`;
   if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
   return `${Math.floor(seconds / 3600)} h ${Math.floor((seconds % 3600) / 60)} min`;
 }
@@ -200,7 +201,7 @@ function showOrders(orders) {
     const items = order.items.length > 4 ? `${order.items.slice(0, 4).join(", ")} and ${order.items.length - 4} more` : order.items.join(", ");
     const itemCell = element("td", "items", items);
     itemCell.title = order.items.join(", ");
-    row.append(id, element("td", "", order.customer_id), itemCell, element("td", "number", money.format(order.total)), element("td", "time", order.time.slice(-8)));
+    row.append(id, element("td", "customer", order.customer_id), itemCell, element("td", "number", money.format(order.total)), element("td", "time", order.time.slice(-8)));
     return row;
   });
   if ([...fresh].some((id) => !seenOrders.has(id))) $("orders").replaceChildren(...rows);

@@ -12,6 +12,7 @@ use crate::dashboard::snapshot::{Flow, SandboxView, ServiceView, Snapshot};
 use crate::rate::RateMeter;
 use crate::scrape::{self, Figures};
 use crate::supervisor::Supervised;
+use crate::supervisor::lifecycle::Lifecycle;
 
 /// Between two snapshots.
 const TICK: Duration = Duration::from_millis(250);
@@ -31,7 +32,37 @@ struct Meters {
     orders: RateMeter,
     picklists: RateMeter,
     shown: RateMeter,
-    services: [RateMeter; 3],
+    services: [Seen; 3],
+}
+
+/// What was heard of a service, whose process may be gone or be another by now.
+#[derive(Default)]
+struct Seen {
+    meter: RateMeter,
+    /// The start that `last` is of.
+    starts: u32,
+    last: Figures,
+    /// Set aside by the processes before.
+    set_aside_before: u64,
+}
+
+impl Seen {
+    fn take(&mut self, starts: u32, figures: Option<Figures>) {
+        if self.starts != starts {
+            self.starts = starts;
+            self.set_aside_before += std::mem::take(&mut self.last).set_aside;
+        }
+        if let Some(figures) = figures {
+            self.last = figures;
+        } else {
+            // The counts stand; what is true of a moment was true of that one.
+            self.last = Figures { token_seconds: None, ready: false, lag: None, ..self.last };
+        }
+    }
+
+    fn set_aside(&self) -> u64 {
+        self.set_aside_before + self.last.set_aside
+    }
 }
 
 impl Gatherer {
@@ -55,7 +86,11 @@ impl Gatherer {
         meters.orders.read(account.orders, now);
         meters.picklists.read(account.picklists, now);
         meters.shown.read(account.shown, now);
-        let set_aside: u64 = figures.iter().flatten().map(|figures| figures.set_aside).sum();
+        let lifecycles = self.services.all().map(|service| service.status().lifecycle);
+        for ((seen, figures), lifecycle) in meters.services.iter_mut().zip(figures).zip(&lifecycles) {
+            seen.take(lifecycle.starts, figures);
+        }
+        let set_aside: u64 = meters.services.iter().map(Seen::set_aside).sum();
         let flow = Flow {
             orders: account.orders,
             picklists: account.picklists,
@@ -72,8 +107,9 @@ impl Gatherer {
         let picklists = account.latest_picklists.iter().cloned().collect();
         drop(account);
         let lags = [None, Some(flow.orders_lag), Some(flow.picklists_lag)];
-        let services = self.services.all().into_iter().zip(figures).zip(&mut meters.services).zip(lags);
-        let services = services.map(|(((service, figures), meter), lag)| view(service, figures, meter, lag, now));
+        let names = self.services.all().map(Supervised::name);
+        let services = names.into_iter().zip(lifecycles).zip(&mut meters.services).zip(lags);
+        let services = services.map(|(((name, lifecycle), seen), lag)| view(name, lifecycle, seen, lag, now));
         Snapshot {
             started: unix_ms(self.started),
             now: unix_ms(SystemTime::now()),
@@ -90,29 +126,20 @@ async fn ask(service: &Supervised) -> Option<Figures> {
     scrape::figures(service.status().http?).await
 }
 
-fn view(
-    service: &Supervised,
-    figures: Option<Figures>,
-    meter: &mut RateMeter,
-    lag: Option<u64>,
-    now: Instant,
-) -> ServiceView {
-    let lifecycle = service.status().lifecycle;
-    let answered = figures.is_some();
-    let figures = figures.unwrap_or_default();
-    meter.read(figures.records_out, now);
+fn view(name: &'static str, lifecycle: Lifecycle, seen: &mut Seen, lag: Option<u64>, now: Instant) -> ServiceView {
+    seen.meter.read(seen.last.records_out, now);
     ServiceView {
-        name: service.name(),
+        name,
         state: lifecycle.state,
         detail: lifecycle.detail,
         pid: lifecycle.pid,
         since: unix_ms(lifecycle.since),
         restarts: lifecycle.starts.saturating_sub(1),
-        ready: answered && figures.ready,
-        rate: meter.per_second(),
-        count: figures.records_out,
+        ready: seen.last.ready,
+        rate: seen.meter.per_second(),
+        count: seen.last.records_out,
         lag,
-        token_seconds: figures.token_seconds,
+        token_seconds: seen.last.token_seconds,
     }
 }
 
@@ -124,7 +151,8 @@ fn unix_ms(at: SystemTime) -> u64 {
 /// The line that is printed every second.
 pub(super) fn line(snapshot: &Snapshot) -> String {
     let flow = &snapshot.flow;
-    let seconds = snapshot.now.saturating_sub(snapshot.started) / 1000;
+    // A snapshot is a little older than its line.
+    let seconds = (snapshot.now.saturating_sub(snapshot.started) + 500) / 1000;
     let token = snapshot.services.iter().filter_map(|service| service.token_seconds).min();
     let token = token.map_or_else(|| "–".to_owned(), |seconds| format!("{seconds} s"));
     let mut line = format!(
@@ -149,4 +177,26 @@ pub(super) fn line(snapshot: &Snapshot) -> String {
 
 fn per_second(rate: f64) -> String {
     if rate >= 10.0 { format!("{rate:.0}/s") } else { format!("{rate:.1}/s") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn heard(records_out: u64, set_aside: u64) -> Figures {
+        Figures { records_out, set_aside, ready: true, token_seconds: Some(60), lag: Some(0) }
+    }
+
+    #[test]
+    fn the_counts_of_a_service_that_is_gone_stand_until_it_is_started_again() {
+        let mut seen = Seen::default();
+        seen.take(1, Some(heard(500, 2)));
+        seen.take(1, None);
+        assert_eq!((seen.last.records_out, seen.set_aside()), (500, 2));
+        assert_eq!((seen.last.ready, seen.last.token_seconds), (false, None));
+        seen.take(2, None);
+        assert_eq!((seen.last.records_out, seen.set_aside()), (0, 2));
+        seen.take(2, Some(heard(10, 1)));
+        assert_eq!((seen.last.records_out, seen.set_aside()), (10, 3));
+    }
 }
