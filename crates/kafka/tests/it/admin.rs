@@ -3,7 +3,6 @@ use kafka::{ConfigChange, ConfigResource, ErrorCode, NewTopic, OffsetSpec, Topic
 use crate::target::{connect, eventually, unique};
 
 #[tokio::test]
-#[ignore = "needs a broker"]
 async fn a_topic_is_created_described_altered_and_deleted() {
     let admin = connect().await.admin();
     let name = unique("admin");
@@ -37,7 +36,6 @@ async fn a_topic_is_created_described_altered_and_deleted() {
 }
 
 #[tokio::test]
-#[ignore = "needs a broker"]
 async fn offsets_of_an_empty_partition_are_zero_and_nothing_is_deleted() {
     let admin = connect().await.admin();
     let name = unique("offsets");
@@ -58,7 +56,6 @@ async fn offsets_of_an_empty_partition_are_zero_and_nothing_is_deleted() {
 }
 
 #[tokio::test]
-#[ignore = "needs a broker"]
 async fn a_groups_offsets_are_set_listed_and_deleted_without_a_member() {
     let admin = connect().await.admin();
     let (name, group) = (unique("committed"), unique("group"));

@@ -3,7 +3,6 @@ use kafka::{ClientConfig, Cluster};
 use crate::target::connect;
 
 #[tokio::test]
-#[ignore = "needs a broker"]
 async fn a_cluster_describes_its_brokers() {
     let described = connect().await.admin().describe_cluster().await.unwrap();
     assert!(!described.brokers.is_empty());
