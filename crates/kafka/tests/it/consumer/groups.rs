@@ -93,19 +93,16 @@ async fn members_come_and_go(assignors: &[Assignor]) {
 }
 
 #[tokio::test]
-#[ignore = "needs a broker"]
 async fn cooperative_members_come_and_go_under_traffic_without_loss_or_double_work() {
     members_come_and_go(&[Assignor::CooperativeSticky]).await;
 }
 
 #[tokio::test]
-#[ignore = "needs a broker"]
 async fn eager_members_come_and_go_under_traffic_without_loss_or_double_work() {
     members_come_and_go(&[Assignor::Range]).await;
 }
 
 #[tokio::test]
-#[ignore = "needs a broker"]
 async fn a_member_that_dies_is_replaced_after_its_session() {
     let topic = Topic::new("dies", 2).await;
     let group = unique("dies");
@@ -120,7 +117,6 @@ async fn a_member_that_dies_is_replaced_after_its_session() {
 }
 
 #[tokio::test]
-#[ignore = "needs a broker"]
 async fn a_group_goes_on_where_it_left_off() {
     let topic = Topic::new("resume", 1).await;
     let group = unique("resume");
@@ -149,7 +145,6 @@ async fn a_group_goes_on_where_it_left_off() {
 }
 
 #[tokio::test]
-#[ignore = "needs a broker"]
 async fn enable_auto_commit_commits_what_was_asked_past() {
     let topic = Topic::new("auto", 1).await;
     let group = unique("auto");
@@ -174,7 +169,6 @@ async fn enable_auto_commit_commits_what_was_asked_past() {
 }
 
 #[tokio::test]
-#[ignore = "needs a broker"]
 async fn a_partition_is_given_up_only_after_the_application_has_committed() {
     let topic = Topic::new("revoke", 2).await;
     let group = unique("revoke");
@@ -214,7 +208,6 @@ async fn a_partition_is_given_up_only_after_the_application_has_committed() {
 }
 
 #[tokio::test]
-#[ignore = "needs a broker"]
 async fn a_static_member_restarts_without_a_rebalance() {
     let topic = Topic::new("static", 4).await;
     let group = unique("static");
@@ -259,7 +252,6 @@ async fn a_static_member_restarts_without_a_rebalance() {
 }
 
 #[tokio::test]
-#[ignore = "needs a broker"]
 async fn a_topic_that_does_not_exist_yet_is_waited_for() {
     let topic = Topic::new("early", 1).await;
     let later = unique("later");
@@ -280,7 +272,6 @@ async fn a_topic_that_does_not_exist_yet_is_waited_for() {
 }
 
 #[tokio::test]
-#[ignore = "needs a broker"]
 async fn an_application_that_is_busy_for_too_long_loses_its_partitions_and_gets_them_back() {
     let topic = Topic::new("busy", 1).await;
     let group = unique("busy");

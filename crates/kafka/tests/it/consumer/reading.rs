@@ -15,7 +15,6 @@ fn assigned(topic: &Topic, from: StartFrom) -> ConsumerConfig {
 }
 
 #[tokio::test]
-#[ignore = "needs a broker"]
 async fn a_partition_is_read_from_where_one_says() {
     let topic = Topic::new("start", 1).await;
     topic.write(0..10).await;
@@ -33,7 +32,6 @@ async fn a_partition_is_read_from_where_one_says() {
 }
 
 #[tokio::test]
-#[ignore = "needs a broker"]
 async fn a_seek_goes_back_and_on_and_a_paused_partition_stands_still() {
     let topic = Topic::new("seek", 1).await;
     topic.write(0..100).await;
@@ -61,7 +59,6 @@ async fn a_seek_goes_back_and_on_and_a_paused_partition_stands_still() {
 }
 
 #[tokio::test]
-#[ignore = "needs a broker"]
 async fn an_offset_that_is_not_in_the_log_is_reset_as_configured() {
     let topic = Topic::new("range", 1).await;
     topic.write(0..5).await;
@@ -90,7 +87,6 @@ async fn an_offset_that_is_not_in_the_log_is_reset_as_configured() {
 }
 
 #[tokio::test]
-#[ignore = "needs a broker"]
 async fn deleted_records_are_skipped_by_a_reset() {
     let topic = Topic::new("deleted", 1).await;
     topic.write(0..50).await;
@@ -104,7 +100,6 @@ async fn deleted_records_are_skipped_by_a_reset() {
 }
 
 #[tokio::test]
-#[ignore = "needs a broker"]
 async fn the_stream_gives_every_record_once() {
     let topic = Topic::new("stream", 3).await;
     topic.write(0..300).await;
@@ -118,7 +113,6 @@ async fn the_stream_gives_every_record_once() {
 }
 
 #[tokio::test]
-#[ignore = "needs a broker"]
 async fn a_small_budget_slows_reading_down_and_loses_nothing() {
     let topic = Topic::new("budget", 3).await;
     topic.write(0..20_000).await;
@@ -133,7 +127,6 @@ async fn a_small_budget_slows_reading_down_and_loses_nothing() {
 }
 
 #[tokio::test]
-#[ignore = "needs a broker"]
 async fn an_application_that_keeps_all_its_batches_is_still_given_more() {
     let topic = Topic::new("hoard", 1).await;
     topic.write(0..5_000).await;
