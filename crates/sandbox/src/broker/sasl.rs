@@ -9,6 +9,7 @@ use kafka_protocol::error::ResponseError;
 use crate::access::{AccessRules, Principal};
 
 use super::VerifyToken;
+use crate::client_files::LOGICAL_CLUSTER;
 
 pub(super) const MECHANISM: &str = "OAUTHBEARER";
 /// Kafka treats a handshake sooner than this after the last one as an ordinary request, which it then refuses.
@@ -158,6 +159,9 @@ impl Login {
             return Some(Outcome::failed(ResponseError::SaslAuthenticationFailed, INVALID));
         };
         let checked = verify(message.token, now).and_then(|token| {
+            if let Some(other) = message.extension("logicalCluster").filter(|named| *named != LOGICAL_CLUSTER) {
+                return Err(format!("the client wants cluster '{other}', and this is '{LOGICAL_CLUSTER}'"));
+            }
             let pool = message.extension("identityPoolId");
             let principal = rules.principal_for(&token.subject, pool).map_err(|error| error.to_string())?;
             if !message.authzid.is_empty() && message.authzid != principal.name {

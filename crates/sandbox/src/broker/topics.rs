@@ -12,6 +12,8 @@ use super::settings::TopicSettings;
 
 /// The most partitions that one topic may have here.
 pub(crate) const MAX_PARTITIONS: i32 = 100;
+/// The most partitions of all topics together: a bound on what requests can make of the sandbox's memory.
+const MAX_PARTITIONS_IN_ALL: usize = 20_000;
 const MAX_NAME_BYTES: usize = 249;
 const RETENTION_CHECK_PERIOD: Duration = Duration::from_secs(5);
 
@@ -98,6 +100,17 @@ impl Topics {
         let mut topics = self.write();
         if topics.contains_key(name) {
             return Err(CreateError::Exists(name.to_owned()));
+        }
+        // Kafka's metrics cannot tell these two apart, so it does not have both.
+        let metric_name = |name: &str| name.replace('.', "_");
+        if let Some(other) = topics.keys().find(|other| metric_name(other) == metric_name(name)) {
+            return Err(CreateError::Name(format!("'{name}' collides with existing topic: {other}")));
+        }
+        let in_all: usize = topics.values().map(|topic| topic.partitions.len()).sum();
+        if in_all + partitions as usize > MAX_PARTITIONS_IN_ALL {
+            return Err(CreateError::Partitions(format!(
+                "The sandbox has {in_all} partitions and takes no more than {MAX_PARTITIONS_IN_ALL}."
+            )));
         }
         let name: Arc<str> = name.into();
         let partitions = (0..partitions).map(|_| Arc::default()).collect();
@@ -197,6 +210,23 @@ mod tests {
             assert!(matches!(error, CreateError::Name(_)), "{name}: {error}");
         }
         assert!(topics.create("grocery.orders.v1", 3, TopicSettings::default(), false).is_ok());
+    }
+
+    #[test]
+    fn names_that_differ_in_dots_and_underscores_only_collide() {
+        let topics = Topics::default();
+        topics.create("grocery.orders", 1, TopicSettings::default(), false).unwrap();
+        let error = topics.create("grocery_orders", 1, TopicSettings::default(), false).unwrap_err();
+        assert!(error.to_string().contains("collides with existing topic: grocery.orders"), "{error}");
+    }
+
+    #[test]
+    fn partitions_are_bounded_in_all() {
+        let topics = Topics::default();
+        let create = |number: usize| topics.create(&format!("topic-{number}"), 100, TopicSettings::default(), false);
+        let fit = MAX_PARTITIONS_IN_ALL / 100;
+        assert!((0..fit).all(|number| create(number).is_ok()));
+        assert!(matches!(create(fit), Err(CreateError::Partitions(_))));
     }
 
     #[test]

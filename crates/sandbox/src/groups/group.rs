@@ -50,6 +50,23 @@ impl State {
     }
 }
 
+/// The protocol type of consumers, whose members tell what they subscribe to.
+const CONSUMER: &str = "consumer";
+
+/// The topics of a `ConsumerProtocolSubscription`: after its version, their number and their names.
+fn subscription(metadata: &[u8]) -> Option<Vec<&str>> {
+    let (_, rest) = metadata.split_first_chunk::<2>()?;
+    let (count, mut rest) = rest.split_first_chunk::<4>()?;
+    let mut topics = Vec::new();
+    for _ in 0..i32::from_be_bytes(*count) {
+        let (length, tail) = rest.split_first_chunk::<2>()?;
+        let (name, tail) = tail.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
+        topics.push(std::str::from_utf8(name).ok()?);
+        rest = tail;
+    }
+    Some(topics)
+}
+
 /// One group. Every method that can end somebody's waiting returns the answers that are now due.
 #[derive(Debug)]
 pub(crate) struct Group {
@@ -116,6 +133,17 @@ impl Group {
     /// Nobody is in it, is about to be, or ever was.
     pub(crate) fn is_blank(&self) -> bool {
         self.generation == 0 && self.members.is_empty() && self.pending.is_empty()
+    }
+
+    /// Whether some member may be reading `topic`. What cannot be told counts as yes.
+    pub(crate) fn subscribes_to(&self, topic: &str) -> bool {
+        self.members.values().any(|member| {
+            self.protocol_type != CONSUMER
+                || member
+                    .protocols
+                    .iter()
+                    .any(|(_, metadata)| subscription(metadata).is_none_or(|topics| topics.contains(&topic)))
+        })
     }
 
     pub(crate) fn member_count(&self) -> usize {

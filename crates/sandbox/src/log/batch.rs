@@ -30,6 +30,8 @@ pub(crate) enum BatchError {
     Magic(i8),
     #[error("the batch's checksum does not match its contents")]
     Crc,
+    #[error("a request carries exactly one batch for a partition, not {0}")]
+    NotOne(&'static str),
     #[error("{0}")]
     Invalid(&'static str),
 }
@@ -54,6 +56,15 @@ fn array<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
 }
 
 impl BatchHeader {
+    /// Reads and checks the one batch that a producer sends to a partition.
+    pub(crate) fn read_only_one(bytes: &[u8]) -> Result<Self, BatchError> {
+        if bytes.is_empty() {
+            return Err(BatchError::NotOne("none"));
+        }
+        let header = Self::read(bytes)?;
+        if header.total_bytes < bytes.len() { Err(BatchError::NotOne("several")) } else { Ok(header) }
+    }
+
     /// Reads and checks the first batch of `bytes`: its format, its length, its checksum and what a client may not send.
     pub(crate) fn read(bytes: &[u8]) -> Result<Self, BatchError> {
         if bytes.len() < HEADER_BYTES {
@@ -91,13 +102,27 @@ impl BatchHeader {
         if header.attributes & TRANSACTIONAL != 0 {
             return Err(BatchError::Invalid("the sandbox does not coordinate transactions yet"));
         }
-        if header.attributes & COMPRESSION_MASK > ZSTD {
+        if header.compression() > ZSTD {
             return Err(BatchError::Invalid("the compression type is unknown"));
         }
         if header.producer_id >= 0 && (header.producer_epoch < 0 || header.base_sequence < 0) {
             return Err(BatchError::Invalid("a batch with a producer id needs an epoch and a sequence"));
         }
         Ok(header)
+    }
+
+    /// The codec's number; 0 is none.
+    pub(crate) fn compression(&self) -> i16 {
+        self.attributes & COMPRESSION_MASK
+    }
+
+    /// When the broker took the batch, if that is what its records' times are.
+    pub(crate) fn append_time(&self) -> Option<i64> {
+        (self.attributes & LOG_APPEND_TIME != 0).then_some(self.max_timestamp)
+    }
+
+    pub(crate) fn is_zstd(&self) -> bool {
+        self.compression() == ZSTD
     }
 
     pub(crate) fn records(&self) -> i64 {
@@ -143,6 +168,32 @@ pub(super) mod tests {
         bytes[57..61].copy_from_slice(&records.to_be_bytes());
         seal(&mut bytes);
         bytes
+    }
+
+    /// A batch of records with nothing but a time.
+    pub(crate) fn records(timestamps: &[i64]) -> Vec<u8> {
+        let mut bytes = batch(None, timestamps.len() as i32, timestamps[0], 0);
+        for (delta, timestamp) in timestamps.iter().enumerate() {
+            // Every number fits one byte of a zigzag varint: 0 to 63.
+            let number = |value: i64| u8::try_from(value * 2).ok().filter(|byte| *byte < 128).unwrap();
+            let delta = number(delta as i64);
+            bytes.extend([number(6), 0, number(timestamp - timestamps[0]), delta, number(0), number(0), 0]);
+        }
+        let length = (bytes.len() - LENGTH_OVERHEAD) as i32;
+        bytes[LENGTH_AT..LEADER_EPOCH_AT].copy_from_slice(&length.to_be_bytes());
+        let latest = timestamps.iter().max().unwrap();
+        bytes[MAX_TIMESTAMP_AT..MAX_TIMESTAMP_AT + 8].copy_from_slice(&latest.to_be_bytes());
+        seal(&mut bytes);
+        bytes
+    }
+
+    #[test]
+    fn a_request_carries_one_batch() {
+        let one = records(&[5]);
+        assert!(BatchHeader::read_only_one(&one).is_ok());
+        assert_eq!(BatchHeader::read_only_one(&[]), Err(BatchError::NotOne("none")));
+        let several = [one.as_slice(), &one].concat();
+        assert_eq!(BatchHeader::read_only_one(&several), Err(BatchError::NotOne("several")));
     }
 
     fn seal(bytes: &mut [u8]) {

@@ -1,12 +1,14 @@
 //! One partition's log, kept in memory: batches in, slices of batches out.
 //!
 //! The log is a plain struct; time comes in with each call. It stores record batches as the client sent them (only the base
-//! offset and the leader epoch are written into the header, which the checksum does not cover) and never looks into records.
+//! offset and the leader epoch are written into the header, which the checksum does not cover), and opens one only to find a time in it.
 
 mod batch;
 mod partition;
 mod producers;
+mod records;
 
 pub(crate) use batch::{BatchError, BatchHeader};
-pub(crate) use partition::{AppendError, Found, LEADER_EPOCH, PartitionLog, Retention, TimestampType};
+pub(crate) use partition::{Found, LEADER_EPOCH, PartitionLog, Retention, TimestampType};
 pub(crate) use producers::SequenceError;
+pub(crate) use records::{RecordsError, timestamps};

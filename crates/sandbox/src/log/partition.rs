@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::batch;
 use super::producers::Producers;
-use super::{BatchError, BatchHeader, SequenceError};
+use super::{BatchHeader, SequenceError, records};
 
 /// The sandbox has one broker, which leads everything from the start.
 pub(crate) const LEADER_EPOCH: i32 = 0;
@@ -34,6 +34,18 @@ struct Stored {
     bytes: Bytes,
 }
 
+impl Stored {
+    /// Each record's offset and time. A batch that cannot be opened counts as one record.
+    fn times(&self) -> Vec<Found> {
+        let times = BatchHeader::read(&self.bytes)
+            .ok()
+            .and_then(|header| records::timestamps(&header, &self.bytes).ok())
+            .unwrap_or_else(|| vec![self.max_timestamp]);
+        let offsets = self.base_offset..;
+        offsets.zip(times).map(|(offset, timestamp)| Found { offset, timestamp }).collect()
+    }
+}
+
 /// Where a batch was put.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Appended {
@@ -47,14 +59,6 @@ pub(crate) struct Appended {
 pub(crate) struct Found {
     pub(crate) offset: i64,
     pub(crate) timestamp: i64,
-}
-
-/// Why nothing was appended.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) enum AppendError {
-    Batch(BatchError),
-    Sequence(SequenceError),
-    TooLarge { bytes: usize },
 }
 
 /// A partition's records, from `start` (what retention has left) to `end` (the next offset to be given).
@@ -81,54 +85,35 @@ impl PartitionLog {
         self.size_bytes
     }
 
-    /// Appends every batch of `records` or none of them.
+    /// Appends `batch`, whose header is `header`.
     pub(crate) fn append(
         &mut self,
-        records: Bytes,
-        max_batch_bytes: usize,
+        header: &BatchHeader,
+        batch: Bytes,
         timestamps: TimestampType,
         now_ms: i64,
-    ) -> Result<Appended, AppendError> {
-        let mut headers = Vec::with_capacity(1);
-        let mut at = 0;
-        while at < records.len() || headers.is_empty() {
-            let header = BatchHeader::read(&records[at..]).map_err(AppendError::Batch)?;
-            if header.total_bytes > max_batch_bytes {
-                return Err(AppendError::TooLarge { bytes: header.total_bytes });
-            }
-            at += header.total_bytes;
-            headers.push(header);
+    ) -> Result<Appended, SequenceError> {
+        if header.producer_id >= 0
+            && let Some(base_offset) = self.producers.check(header)?
+        {
+            return Ok(Appended { base_offset, append_time: None });
         }
-        if let [only] = headers.as_slice() {
-            if only.producer_id >= 0
-                && let Some(base_offset) = self.producers.check(only).map_err(AppendError::Sequence)?
-            {
-                return Ok(Appended { base_offset, append_time: None });
-            }
-        } else if headers.iter().any(|header| header.producer_id >= 0) {
-            let several = BatchError::Invalid("an idempotent producer sends one batch a partition and request");
-            return Err(AppendError::Batch(several));
-        }
-
         let append_time = (timestamps == TimestampType::LogAppendTime).then_some(now_ms);
         let base_offset = self.end;
-        // The frame that the batches came in is theirs alone once the request is decoded, so this seldom copies.
-        let mut rest = records.try_into_mut().unwrap_or_else(|shared| BytesMut::from(shared.as_ref()));
-        for header in headers {
-            let mut bytes = rest.split_to(header.total_bytes);
-            batch::place(&mut bytes, self.end, LEADER_EPOCH, append_time);
-            if header.producer_id >= 0 {
-                self.producers.appended(&header, self.end);
-            }
-            self.size_bytes += bytes.len();
-            self.batches.push_back(Stored {
-                base_offset: self.end,
-                last_offset: self.end + header.records() - 1,
-                max_timestamp: append_time.unwrap_or(header.max_timestamp),
-                bytes: bytes.freeze(),
-            });
-            self.end += header.records();
+        // The frame that the batch came in is its alone once the request is decoded, so this seldom copies.
+        let mut bytes = batch.try_into_mut().unwrap_or_else(|shared| BytesMut::from(shared.as_ref()));
+        batch::place(&mut bytes, base_offset, LEADER_EPOCH, append_time);
+        if header.producer_id >= 0 {
+            self.producers.appended(header, base_offset);
         }
+        self.size_bytes += bytes.len();
+        self.end += header.records();
+        self.batches.push_back(Stored {
+            base_offset,
+            last_offset: self.end - 1,
+            max_timestamp: append_time.unwrap_or(header.max_timestamp),
+            bytes: bytes.freeze(),
+        });
         Ok(Appended { base_offset, append_time })
     }
 
@@ -160,23 +145,29 @@ impl PartitionLog {
         })
     }
 
-    /// How many bytes lie at and after `offset`.
-    pub(crate) fn bytes_from(&self, offset: i64) -> usize {
+    /// How many bytes lie at and after `offset`, counted no further than `enough`.
+    pub(crate) fn bytes_from(&self, offset: i64, enough: usize) -> usize {
         let first = self.batches.partition_point(|stored| stored.last_offset < offset);
-        self.batches.range(first..).map(|stored| stored.bytes.len()).sum()
+        let mut total = 0;
+        for stored in self.batches.range(first..) {
+            total += stored.bytes.len();
+            if total >= enough {
+                return enough;
+            }
+        }
+        total
     }
 
-    /// The first batch that may hold a record of `timestamp` or later. The answer is exact to the batch: records are not unpacked.
+    /// The first record of `timestamp` or later.
     pub(crate) fn offset_for_time(&self, timestamp: i64) -> Option<Found> {
-        let stored = self.batches.iter().find(|stored| stored.max_timestamp >= timestamp)?;
-        Some(Found { offset: stored.base_offset.max(self.start), timestamp: stored.max_timestamp })
+        let candidates = self.batches.iter().filter(|stored| stored.max_timestamp >= timestamp);
+        candidates.flat_map(Stored::times).find(|found| found.timestamp >= timestamp && found.offset >= self.start)
     }
 
-    /// The record with the largest timestamp (`ListOffsets` with -3): the last of its batch.
+    /// The first record of those with the largest timestamp (`ListOffsets` with -3).
     pub(crate) fn offset_of_max_timestamp(&self) -> Option<Found> {
         let latest = self.batches.iter().map(|stored| stored.max_timestamp).max()?;
-        let stored = self.batches.iter().find(|stored| stored.max_timestamp == latest)?;
-        Some(Found { offset: stored.last_offset, timestamp: latest })
+        self.offset_for_time(latest)
     }
 
     /// Deletes what lies before `offset` (`DeleteRecords`); -1 is everything. Returns the new first offset, or `None` when the
@@ -225,12 +216,13 @@ impl PartitionLog {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::log::batch::tests::batch;
+    use crate::log::batch::tests::{batch, records};
 
     const ROOM: usize = 1 << 20;
 
-    fn append(log: &mut PartitionLog, bytes: Vec<u8>) -> Result<Appended, AppendError> {
-        log.append(bytes.into(), ROOM, TimestampType::CreateTime, 1_000)
+    fn append(log: &mut PartitionLog, bytes: Vec<u8>) -> Result<Appended, SequenceError> {
+        let header = BatchHeader::read_only_one(&bytes).unwrap();
+        log.append(&header, bytes.into(), TimestampType::CreateTime, 1_000)
     }
 
     fn filled() -> PartitionLog {
@@ -258,7 +250,8 @@ mod tests {
         assert_eq!(log.read(7, 10, false).unwrap().len(), 0);
         assert_eq!(log.read(50, ROOM, true).unwrap().len(), 0);
         assert_eq!(log.read(51, ROOM, true), None);
-        assert_eq!(log.bytes_from(7), 900);
+        assert_eq!(log.bytes_from(7, ROOM), 900);
+        assert_eq!(log.bytes_from(7, 250), 250, "more than is asked for is not counted");
     }
 
     #[test]
@@ -283,11 +276,19 @@ mod tests {
     }
 
     #[test]
-    fn a_time_is_found_by_batch() {
-        let log = filled();
-        assert_eq!(log.offset_for_time(250), Some(Found { offset: 15, timestamp: 300 }));
-        assert_eq!(log.offset_for_time(901), None);
-        assert_eq!(log.offset_of_max_timestamp(), Some(Found { offset: 49, timestamp: 900 }));
+    fn a_time_is_found_to_the_record() {
+        let mut log = PartitionLog::default();
+        for first in [100, 200] {
+            append(&mut log, records(&[first, first + 50, first + 20])).unwrap();
+        }
+        let found = |offset, timestamp| Some(Found { offset, timestamp });
+        assert_eq!(log.offset_for_time(0), found(0, 100));
+        assert_eq!(log.offset_for_time(130), found(1, 150));
+        assert_eq!(log.offset_for_time(151), found(3, 200));
+        assert_eq!(log.offset_for_time(251), None);
+        assert_eq!(log.offset_of_max_timestamp(), found(4, 250));
+        log.delete_before(2);
+        assert_eq!(log.offset_for_time(0), found(2, 120), "what is deleted is not found");
     }
 
     #[test]
@@ -296,21 +297,5 @@ mod tests {
         let first = append(&mut log, batch(Some((1, 0, 0)), 4, 0, 0)).unwrap();
         assert_eq!(append(&mut log, batch(Some((1, 0, 0)), 4, 0, 0)).unwrap(), first);
         assert_eq!(log.end(), 4);
-    }
-
-    #[test]
-    fn one_bad_batch_keeps_its_neighbours_out() {
-        let mut log = PartitionLog::default();
-        let mut bytes = batch(None, 1, 0, 0);
-        let mut bad = batch(None, 1, 0, 3);
-        *bad.last_mut().unwrap() ^= 1;
-        bytes.extend(bad);
-        assert_eq!(append(&mut log, bytes), Err(AppendError::Batch(BatchError::Crc)));
-        assert_eq!(append(&mut log, Vec::new()), Err(AppendError::Batch(BatchError::Short(0))));
-        assert_eq!(log.end(), 0);
-        assert_eq!(
-            log.append(batch(None, 1, 0, 500).into(), 100, TimestampType::CreateTime, 0),
-            Err(AppendError::TooLarge { bytes: 561 })
-        );
     }
 }

@@ -21,6 +21,9 @@ pub(crate) enum SequenceError {
     OutOfOrder,
 }
 
+/// A partition remembers no more producers; the one that was silent for the longest is forgotten first. Kafka forgets by time.
+const MAX_PRODUCERS: usize = 10_000;
+
 #[derive(Debug, Clone, Copy)]
 struct Remembered {
     base_sequence: i32,
@@ -70,6 +73,11 @@ impl Producers {
 
     /// Remembers a batch that was appended.
     pub(super) fn appended(&mut self, header: &BatchHeader, base_offset: i64) {
+        if self.0.len() >= MAX_PRODUCERS && !self.0.contains_key(&header.producer_id) {
+            let last_offset = |producer: &Producer| producer.batches.back().map(|batch| batch.base_offset);
+            let silent = self.0.iter().min_by_key(|(_, producer)| last_offset(producer)).map(|(id, _)| *id);
+            self.0.remove(&silent.unwrap_or_default());
+        }
         let producer = self
             .0
             .entry(header.producer_id)
@@ -118,6 +126,17 @@ mod tests {
         assert_eq!(producers.check(&header(2, 2, 1)), Err(SequenceError::StaleEpoch));
         assert_eq!(producers.check(&header(4, 2, 1)), Err(SequenceError::OutOfOrder));
         assert_eq!(producers.check(&header(4, 0, 1)), Ok(None));
+    }
+
+    #[test]
+    fn no_more_producers_are_remembered_than_the_bound() {
+        let mut producers = Producers::default();
+        for id in 0..=MAX_PRODUCERS as i64 {
+            let header = BatchHeader { producer_id: id, ..header(0, 0, 1) };
+            producers.appended(&header, id);
+        }
+        assert_eq!(producers.0.len(), MAX_PRODUCERS);
+        assert!(!producers.0.contains_key(&0), "it was silent for the longest");
     }
 
     #[test]

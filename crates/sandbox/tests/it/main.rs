@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod admin;
 mod hostile;
+mod logins;
+mod records;
 mod requests;
 mod versions;
 mod wire;

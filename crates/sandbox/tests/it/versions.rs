@@ -7,7 +7,7 @@ use kafka_protocol::messages::{ApiVersionsRequest, MetadataRequest};
 use crate::requests::{self, About};
 use crate::wire::{Wire, sandbox};
 
-async fn topic_id(wire: &mut Wire) -> uuid::Uuid {
+pub(crate) async fn topic_id(wire: &mut Wire) -> uuid::Uuid {
     let metadata = wire.call(&MetadataRequest::default().with_topics(None), 13).await.unwrap();
     metadata.topics.iter().find(|topic| topic.name.as_ref().is_some_and(|name| &*name.0 == "orders")).unwrap().topic_id
 }

@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use kafka_protocol::messages::{RequestHeader, ResponseHeader};
+use kafka_protocol::messages::{RequestHeader, ResponseHeader, SaslAuthenticateRequest, SaslHandshakeRequest};
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
 use sandbox::access::AccessRules;
 use sandbox::{Sandbox, SandboxConfig, TopicSpec};
@@ -12,11 +12,17 @@ use tokio::net::TcpStream;
 
 /// A sandbox with an open listener and the topic `orders` of three partitions.
 pub(crate) async fn sandbox() -> Sandbox {
+    sandbox_with(|_| {}).await
+}
+
+/// The same with another configuration.
+pub(crate) async fn sandbox_with(change: impl FnOnce(&mut SandboxConfig)) -> Sandbox {
     let rules = AccessRules::parse(include_str!("../../../../tf/access.json")).unwrap();
     let mut config = SandboxConfig::new(rules);
     config.open = Some(([127, 0, 0, 1], 0).into());
     config.plaintext = true;
     config.topics.push(TopicSpec { name: "orders".to_owned(), partitions: 3, settings: Vec::new() });
+    change(&mut config);
     Sandbox::start(config).await.unwrap()
 }
 
@@ -78,6 +84,18 @@ pub(crate) fn batch(producer: Option<(i64, i16, i32)>, values: &[&[u8]]) -> Byte
     bytes.freeze()
 }
 
+/// An access token of the sandbox's own issuer.
+pub(crate) async fn token(sandbox: &Sandbox, client: &str) -> String {
+    let secret = sandbox.client_secret(client).unwrap().to_owned();
+    let credentials = oauth::ClientCredentials::new(&sandbox.endpoints().token_url, client, secret.into());
+    oauth::TokenSource::client_credentials(credentials).unwrap().token().await.unwrap().secret().to_owned()
+}
+
+/// What an OAUTHBEARER client says first.
+pub(crate) fn first_message(token: &str) -> Bytes {
+    format!("n,,\x01auth=Bearer {token}\x01logicalCluster=lkc-sandbox\x01\x01").into()
+}
+
 const CORRELATION_ID: i32 = 7;
 
 /// A whole frame, its length in front.
@@ -106,8 +124,24 @@ impl Wire {
         Self::to(sandbox.endpoints().open.as_ref().unwrap()).await
     }
 
-    pub(crate) async fn to(address: &str) -> Self {
+    /// Connects to the listener that wants a login.
+    pub(crate) async fn guarded(sandbox: &Sandbox) -> Self {
+        Self::to(&sandbox.endpoints().kafka).await
+    }
+
+    async fn to(address: &str) -> Self {
         Self(TcpStream::connect(address).await.unwrap())
+    }
+
+    /// Connects and logs in as one of the clients of the access rules.
+    pub(crate) async fn log_in(sandbox: &Sandbox, client: &str) -> Self {
+        let mut wire = Self::guarded(sandbox).await;
+        let handshake = SaslHandshakeRequest::default().with_mechanism(StrBytes::from_static_str("OAUTHBEARER"));
+        assert_eq!(wire.call(&handshake, 1).await.unwrap().error_code, 0);
+        let message = first_message(&token(sandbox, client).await);
+        let answer = wire.call(&SaslAuthenticateRequest::default().with_auth_bytes(message), 2).await.unwrap();
+        assert_eq!((answer.error_code, answer.auth_bytes.len()), (0, 0), "{:?}", answer.error_message);
+        wire
     }
 
     /// Sends a request; `None` when the broker closes the connection instead of answering.

@@ -13,7 +13,7 @@ use kafka_protocol::messages::{
 use super::super::settings::Setting;
 use super::super::{Broker, TopicSettings};
 use super::topics::{SOURCE_DEFAULT, SOURCE_TOPIC};
-use super::{Caller, text};
+use super::{Caller, once_each, text};
 use crate::access::{CLUSTER_NAME, Operation, ResourceKind};
 
 const TOPIC: i8 = 2;
@@ -32,8 +32,9 @@ fn unsupported(resource_type: i8) -> Refusal {
 pub(super) fn describe(
     broker: &Broker,
     caller: &Caller<'_>,
-    request: DescribeConfigsRequest,
+    mut request: DescribeConfigsRequest,
 ) -> DescribeConfigsResponse {
+    once_each(&mut request.resources, |resource| (resource.resource_type, resource.resource_name.clone()));
     let synonyms = request.include_synonyms;
     let results = request.resources.into_iter().map(|resource| {
         let result = DescribeConfigsResult::default()
@@ -131,6 +132,11 @@ fn change(
         .map_err(|message| (ResponseError::InvalidConfig, message))
 }
 
+/// The value that a setting is to have; none is no way to say "the default".
+fn set_value<'a>(name: &str, value: Option<&'a str>) -> Result<&'a str, String> {
+    value.ok_or_else(|| format!("Null value not supported for : {name}"))
+}
+
 /// AlterConfigs: what is not named goes back to its default.
 pub(super) fn alter(broker: &Broker, caller: &Caller<'_>, request: AlterConfigsRequest) -> AlterConfigsResponse {
     let responses = request.resources.into_iter().map(|resource| {
@@ -142,9 +148,7 @@ pub(super) fn alter(broker: &Broker, caller: &Caller<'_>, request: AlterConfigsR
             |settings| {
                 *settings = TopicSettings::default();
                 for config in &resource.configs {
-                    if let Some(value) = &config.value {
-                        settings.set(&config.name, value)?;
-                    }
+                    settings.set(&config.name, set_value(&config.name, config.value.as_deref())?)?;
                 }
                 Ok(())
             },
@@ -174,12 +178,12 @@ pub(super) fn alter_incrementally(
             request.validate_only,
             |settings| {
                 for config in &resource.configs {
-                    let value = config.value.as_deref().unwrap_or_default();
+                    let value = || set_value(&config.name, config.value.as_deref());
                     match config.config_operation {
-                        0 => settings.set(&config.name, value)?,
+                        0 => settings.set(&config.name, value()?)?,
                         1 => settings.reset(&config.name)?,
-                        2 => settings.change_list(&config.name, value, true)?,
-                        3 => settings.change_list(&config.name, value, false)?,
+                        2 => settings.change_list(&config.name, value()?, true)?,
+                        3 => settings.change_list(&config.name, value()?, false)?,
                         other => return Err(format!("Unknown operation {other} for {}.", &*config.name)),
                     }
                 }

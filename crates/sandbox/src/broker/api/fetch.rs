@@ -1,6 +1,6 @@
 //! Fetch: what is there, or what comes within the wait.
 //!
-//! Fetch sessions (KIP-227) are not kept: a client that asks for one is told session 0, which means "name everything each time".
+//! Fetch sessions (KIP-227) are not kept: a client that asks for one is told session 0, which means "name everything each time". Whoever names a session all the same is told that there is none.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +23,9 @@ const FIRST_VERSION_WITH_IDS: i16 = 13;
 /// A client may ask for a wait; nobody needs a longer one.
 const MAX_WAIT: Duration = Duration::from_secs(60);
 
+/// `fetch.max.bytes` of a broker.
+const MAX_BYTES: usize = 55 << 20;
+
 /// One partition of the request, found and checked.
 struct Wanted {
     /// Which topic of the request it belongs to.
@@ -40,14 +43,17 @@ pub(super) async fn fetch(
     request: FetchRequest,
     version: i16,
 ) -> Option<FetchResponse> {
+    if request.session_epoch > 0 {
+        return Some(FetchResponse::default().with_error_code(ResponseError::FetchSessionIdNotFound.code()));
+    }
     let wanted = find(broker, caller, &request.topics, version);
-    let max_bytes = usize::try_from(request.max_bytes).unwrap_or_default();
+    let max_bytes = usize::try_from(request.max_bytes).unwrap_or_default().min(MAX_BYTES);
     let min_bytes = usize::try_from(request.min_bytes).unwrap_or_default();
     let wait = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or_default()).min(MAX_WAIT);
     let deadline = Instant::now() + wait;
     let grown = Arc::new(Notify::new());
     loop {
-        let ready = wanted.iter().any(|wanted| wanted.found.is_err()) || {
+        let ready = wanted.is_empty() || wanted.iter().any(|wanted| wanted.found.is_err()) || {
             let mut available = 0;
             for wanted in &wanted {
                 if let Ok(partition) = &wanted.found {
@@ -57,7 +63,7 @@ pub(super) async fn fetch(
                         available = usize::MAX;
                         break;
                     }
-                    available = available.saturating_add(log.bytes_from(wanted.offset).min(wanted.max_bytes.max(1)));
+                    available = available.saturating_add(log.bytes_from(wanted.offset, wanted.max_bytes.max(1)));
                 }
             }
             available >= min_bytes

@@ -19,7 +19,7 @@ use super::super::Broker;
 use super::clusters::authorized_operations;
 use super::{Caller, once_each, text};
 use crate::access::{Operation, ResourceKind};
-use crate::groups::{Join, Leave, State, Sync};
+use crate::groups::{Join, Leave, Sync};
 
 fn millis(value: i32) -> Duration {
     Duration::from_millis(u64::try_from(value).unwrap_or_default())
@@ -242,9 +242,4 @@ pub(super) fn delete(broker: &Broker, caller: &Caller<'_>, request: DeleteGroups
         DeletableGroupResult::default().with_group_id(id).with_error_code(deleted.err().map_or(0, |error| error.code()))
     });
     DeleteGroupsResponse::default().with_results(results.collect())
-}
-
-/// Whether offsets of a topic may be deleted: only while no member may be reading it.
-pub(super) fn is_active(state: State) -> bool {
-    state != State::Empty
 }

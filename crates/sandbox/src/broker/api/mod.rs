@@ -141,7 +141,8 @@ pub(super) async fn handle(broker: &Broker, caller: &Caller<'_>, request: Reques
             let Request { api_key, version, correlation_id, client_id, body } = request;
             let message = bounded::decode(body, version);
             let request = Request { api_key, version, correlation_id, client_id, body: Bytes::new() };
-            match produce::produce(broker, caller, message.map_err(|reason| request.malformed(reason))?, version) {
+            let message = message.map_err(|reason| request.malformed(reason))?;
+            match produce::produce(broker, caller, message, version).map_err(|reason| request.malformed(reason))? {
                 Some(response) => request.encode(&response, version),
                 None => Ok(Answer::None),
             }

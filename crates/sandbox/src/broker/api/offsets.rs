@@ -16,13 +16,15 @@ use kafka_protocol::messages::{
 use std::time::Instant;
 
 use super::super::Broker;
-use super::groups::is_active;
 use super::{Caller, text};
 use crate::access::{Operation, ResourceKind};
 use crate::groups::{Committed, Offsets};
 
 /// `offset.metadata.max.bytes`
 const MAX_METADATA_BYTES: usize = 4096;
+
+/// OffsetFetch.
+const FIRST_VERSION_WITH_ERROR: i16 = 2;
 
 /// OffsetCommit: by a member of the current generation, or by anybody while the group is empty.
 pub(super) fn commit(broker: &Broker, caller: &Caller<'_>, request: OffsetCommitRequest) -> OffsetCommitResponse {
@@ -106,7 +108,17 @@ pub(super) fn fetch(
         topics.into_iter().map(one).collect()
     });
     let group = OffsetFetchRequestGroup::default().with_group_id(request.group_id).with_topics(topics);
-    let fetched = fetch_group(broker, caller, group);
+    let asked = group.topics.clone().unwrap_or_default();
+    let mut fetched = fetch_group(broker, caller, group);
+    if version < FIRST_VERSION_WITH_ERROR && fetched.error_code != 0 {
+        // The answer has no place for an error of the whole, so each partition tells it.
+        let failed = |index: &i32| committed(*index, None).with_error_code(fetched.error_code);
+        let topics = asked.into_iter().map(|topic| {
+            let partitions = topic.partition_indexes.iter().map(failed).collect();
+            OffsetFetchResponseTopics::default().with_name(topic.name).with_partitions(partitions)
+        });
+        fetched.topics = topics.collect();
+    }
     let topics = fetched.topics.into_iter().map(|topic| {
         let partitions = topic.partitions.into_iter().map(|partition| {
             OffsetFetchResponsePartition::default()
@@ -173,23 +185,31 @@ fn committed(index: i32, committed: Option<&Committed>) -> OffsetFetchResponsePa
     }
 }
 
-/// OffsetDelete: of a group that nobody is in.
+/// OffsetDelete: of topics that no member subscribes to.
 pub(super) fn delete(broker: &Broker, caller: &Caller<'_>, request: OffsetDeleteRequest) -> OffsetDeleteResponse {
     let group = &request.group_id.0;
     if !broker.allows(&caller.principal, ResourceKind::Group, group, Operation::Delete) {
         return OffsetDeleteResponse::default().with_error_code(ResponseError::GroupAuthorizationFailed.code());
     }
+    let known: Vec<_> = request
+        .topics
+        .iter()
+        .map(|topic| &topic.name)
+        .filter(|name| broker.topics.get(&name.0).is_some())
+        .cloned()
+        .collect();
     broker.groups.with(group, false, |entry| {
         let Some(entry) = entry else {
             return OffsetDeleteResponse::default().with_error_code(ResponseError::GroupIdNotFound.code());
         };
-        let active = is_active(entry.group.state());
         let topics = request.topics.iter().map(|topic| {
             let allowed = broker.allows(&caller.principal, ResourceKind::Topic, &topic.name.0, Operation::Read);
+            let subscribed = entry.group.subscribes_to(&topic.name.0);
             let partitions = topic.partitions.iter().map(|asked| {
                 let error = match () {
                     () if !allowed => Some(ResponseError::TopicAuthorizationFailed),
-                    () if active => Some(ResponseError::GroupSubscribedToTopic),
+                    () if !known.contains(&topic.name) => Some(ResponseError::UnknownTopicOrPartition),
+                    () if subscribed => Some(ResponseError::GroupSubscribedToTopic),
                     () => None,
                 };
                 if error.is_none() {

@@ -14,20 +14,22 @@ use super::super::topics::Topic;
 use super::super::{Broker, epoch_ms};
 use super::{Caller, text};
 use crate::access::{Operation, ResourceKind};
-use crate::log::{AppendError, BatchError, SequenceError};
+use crate::log::{self, BatchError, BatchHeader, RecordsError, SequenceError};
 
 /// From here on a topic is named by its id.
 const FIRST_VERSION_WITH_IDS: i16 = 13;
+/// KIP-110.
+const FIRST_VERSION_WITH_ZSTD: i16 = 7;
 
 type Refusal = (ResponseError, Option<String>);
 
-/// Produce. `None` is acks=0, which wants no answer.
+/// Produce. `Ok(None)` is acks=0, which wants no answer; an error of such a request, which has no answer to be in, ends the connection.
 pub(super) fn produce(
     broker: &Broker,
     caller: &Caller<'_>,
     request: ProduceRequest,
     version: i16,
-) -> Option<ProduceResponse> {
+) -> Result<Option<ProduceResponse>, String> {
     let acks = request.acks;
     let refused = if !matches!(acks, -1..=1) {
         Some(ResponseError::InvalidRequiredAcks)
@@ -52,7 +54,7 @@ pub(super) fn produce(
         };
         let answers = partition_data.into_iter().map(|data| {
             let index = data.index;
-            match topic.as_ref().map_err(Clone::clone).and_then(|topic| append(topic, data)) {
+            match topic.as_ref().map_err(Clone::clone).and_then(|topic| append(topic, data, version)) {
                 Ok(appended) => appended,
                 Err((error, message)) => PartitionProduceResponse::default()
                     .with_index(index)
@@ -72,7 +74,14 @@ pub(super) fn produce(
     if broker.topics.total_bytes() > broker.max_log_bytes {
         broker.topics.shrink_to(broker.max_log_bytes);
     }
-    (acks != 0).then_some(response)
+    if acks != 0 {
+        return Ok(Some(response));
+    }
+    let mut partitions = response.responses.iter().flat_map(|topic| &topic.partition_responses);
+    match partitions.find_map(|partition| ResponseError::try_from_code(partition.error_code)) {
+        None => Ok(None),
+        Some(error) => Err(format!("with acks=0, which could not be told of an error: {error}")),
+    }
 }
 
 fn allowed(broker: &Broker, caller: &Caller<'_>, topic: Arc<Topic>) -> Result<Arc<Topic>, Refusal> {
@@ -83,46 +92,51 @@ fn allowed(broker: &Broker, caller: &Caller<'_>, topic: Arc<Topic>) -> Result<Ar
     }
 }
 
-fn append(topic: &Topic, data: PartitionProduceData) -> Result<PartitionProduceResponse, Refusal> {
+/// Checks what a client sent for one partition as Kafka does, and stores it.
+fn append(topic: &Topic, data: PartitionProduceData, version: i16) -> Result<PartitionProduceResponse, Refusal> {
     let partition = topic.partition(data.index).ok_or((ResponseError::UnknownTopicOrPartition, None))?;
-    let records = data.records.unwrap_or_default();
-    let mut log = partition.log();
-    let appended = log
-        .append(
-            records,
-            topic.settings.max_message_bytes(),
-            topic.settings.timestamp_type(),
-            epoch_ms(SystemTime::now()),
-        )
-        .map_err(refusal)?;
-    let start = log.start();
-    drop(log);
+    let batch = data.records.unwrap_or_default();
+    let header = BatchHeader::read_only_one(&batch).map_err(|error| {
+        let code = match error {
+            BatchError::Crc | BatchError::Short(_) => ResponseError::CorruptMessage,
+            BatchError::Magic(_) | BatchError::NotOne(_) | BatchError::Invalid(_) => ResponseError::InvalidRecord,
+        };
+        (code, Some(error.to_string()))
+    })?;
+    if header.is_zstd() && version < FIRST_VERSION_WITH_ZSTD {
+        let message = format!("Produce {version} cannot carry zstd; version {FIRST_VERSION_WITH_ZSTD} and later can");
+        return Err((ResponseError::UnsupportedCompressionType, Some(message)));
+    }
+    if header.total_bytes > topic.settings.max_message_bytes() {
+        let message = format!("a batch of {} bytes is larger than the topic's max.message.bytes", header.total_bytes);
+        return Err((ResponseError::MessageTooLarge, Some(message)));
+    }
+    log::timestamps(&header, &batch).map_err(|error| {
+        let code = match error {
+            RecordsError::Compression(_) => ResponseError::CorruptMessage,
+            RecordsError::Record { .. } => ResponseError::InvalidRecord,
+        };
+        (code, Some(error.to_string()))
+    })?;
+    let (appended, start) = {
+        let mut log = partition.log();
+        let appended = log
+            .append(&header, batch, topic.settings.timestamp_type(), epoch_ms(SystemTime::now()))
+            .map_err(|error| {
+                let code = match error {
+                    SequenceError::StaleEpoch => ResponseError::InvalidProducerEpoch,
+                    SequenceError::OutOfOrder => ResponseError::OutOfOrderSequenceNumber,
+                };
+                (code, Some(error.to_string()))
+            })?;
+        (appended, log.start())
+    };
     partition.wake_all();
     Ok(PartitionProduceResponse::default()
         .with_index(data.index)
         .with_base_offset(appended.base_offset)
         .with_log_append_time_ms(appended.append_time.unwrap_or(-1))
         .with_log_start_offset(start))
-}
-
-fn refusal(error: AppendError) -> Refusal {
-    match error {
-        AppendError::Batch(error @ BatchError::Magic(_)) => {
-            (ResponseError::UnsupportedForMessageFormat, Some(error.to_string()))
-        }
-        AppendError::Batch(error @ BatchError::Invalid(_)) => (ResponseError::InvalidRecord, Some(error.to_string())),
-        AppendError::Batch(error) => (ResponseError::CorruptMessage, Some(error.to_string())),
-        AppendError::Sequence(error @ SequenceError::StaleEpoch) => {
-            (ResponseError::InvalidProducerEpoch, Some(error.to_string()))
-        }
-        AppendError::Sequence(error @ SequenceError::OutOfOrder) => {
-            (ResponseError::OutOfOrderSequenceNumber, Some(error.to_string()))
-        }
-        AppendError::TooLarge { bytes } => (
-            ResponseError::MessageTooLarge,
-            Some(format!("a batch of {bytes} bytes is larger than the topic's max.message.bytes")),
-        ),
-    }
 }
 
 /// InitProducerId, for idempotent producers.

@@ -1,18 +1,21 @@
 //! CreateTopics, DeleteTopics, CreatePartitions.
 
+use std::collections::HashMap;
+
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::create_partitions_response::CreatePartitionsTopicResult;
-use kafka_protocol::messages::create_topics_request::CreatableTopic;
+use kafka_protocol::messages::create_topics_request::{CreatableReplicaAssignment, CreatableTopic};
 use kafka_protocol::messages::create_topics_response::{CreatableTopicConfigs, CreatableTopicResult};
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::delete_topics_response::DeletableTopicResult;
 use kafka_protocol::messages::{
-    CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest,
-    DeleteTopicsResponse, TopicName,
+    BrokerId, CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse,
+    DeleteTopicsRequest, DeleteTopicsResponse, TopicName,
 };
+use uuid::Uuid;
 
 use super::super::{Broker, CreateError, TopicSettings};
-use super::{Caller, text};
+use super::{Caller, once_each, text};
 use crate::access::{CLUSTER_NAME, Operation, ResourceKind};
 
 /// What a topic gets whose creator leaves it to the broker (`num.partitions`).
@@ -35,11 +38,14 @@ fn refusal(error: CreateError) -> Refusal {
 }
 
 /// CreateTopics.
-pub(super) fn create(broker: &Broker, caller: &Caller<'_>, request: CreateTopicsRequest) -> CreateTopicsResponse {
-    let names: Vec<_> = request.topics.iter().map(|topic| topic.name.clone()).collect();
+pub(super) fn create(broker: &Broker, caller: &Caller<'_>, mut request: CreateTopicsRequest) -> CreateTopicsResponse {
+    let mut times: HashMap<TopicName, usize> = HashMap::new();
+    request.topics.iter().for_each(|topic| *times.entry(topic.name.clone()).or_default() += 1);
+    once_each(&mut request.topics, |topic| topic.name.clone());
     let results = request.topics.into_iter().map(|topic| {
         let result = CreatableTopicResult::default().with_name(topic.name.clone());
-        let repeated = names.iter().filter(|name| **name == topic.name).count() > 1;
+        let name = topic.name.0.clone();
+        let repeated = times.get(&topic.name).is_some_and(|times| *times > 1);
         match create_one(broker, caller, topic, repeated, request.validate_only) {
             Err((error, message)) => result
                 .with_error_code(error.code())
@@ -47,6 +53,15 @@ pub(super) fn create(broker: &Broker, caller: &Caller<'_>, request: CreateTopics
                 .with_num_partitions(-1)
                 .with_replication_factor(-1)
                 .with_configs(None),
+            Ok(_)
+                if !broker.rules.allows(&caller.principal, ResourceKind::Topic, &name, Operation::DescribeConfigs) =>
+            {
+                result
+                    .with_topic_config_error_code(ResponseError::TopicAuthorizationFailed.code())
+                    .with_num_partitions(-1)
+                    .with_replication_factor(-1)
+                    .with_configs(None)
+            }
             Ok(created) => {
                 let configs = created.settings.all().map(|setting| {
                     CreatableTopicConfigs::default()
@@ -55,7 +70,7 @@ pub(super) fn create(broker: &Broker, caller: &Caller<'_>, request: CreateTopics
                         .with_config_source(if setting.is_default { SOURCE_DEFAULT } else { SOURCE_TOPIC })
                 });
                 result
-                    .with_topic_id(created.id)
+                    .with_topic_id(if request.validate_only { Uuid::nil() } else { created.id })
                     .with_num_partitions(created.partitions.len() as i32)
                     .with_replication_factor(REPLICATION_FACTOR)
                     .with_configs(Some(configs.collect()))
@@ -91,24 +106,30 @@ fn create_one(
         }
         if topic.num_partitions == -1 { DEFAULT_PARTITIONS } else { topic.num_partitions }
     } else {
-        let only_ours = topic
-            .assignments
-            .iter()
-            .all(|partition| partition.broker_ids.iter().all(|id| id.0 == super::super::NODE_ID));
-        if topic.num_partitions != -1 || topic.replication_factor != -1 || !only_ours {
-            let message =
-                "A manual assignment names broker 1 only, and neither partitions nor replication factor.".to_owned();
-            return Err((ResponseError::InvalidReplicaAssignment, message));
+        let given = topic.num_partitions != -1 || topic.replication_factor != -1;
+        if given || !is_whole_assignment(&topic.assignments) {
+            let message = "A manual assignment names broker 1 for each partition from 0 on, and neither a number of partitions nor a replication factor.";
+            return Err((ResponseError::InvalidReplicaAssignment, message.to_owned()));
         }
         topic.assignments.len() as i32
     };
     let mut settings = TopicSettings::default();
     for config in &topic.configs {
-        if let Some(value) = &config.value {
-            settings.set(&config.name, value).map_err(|message| (ResponseError::InvalidConfig, message))?;
-        }
+        let Some(value) = &config.value else {
+            let message = format!("Null value not supported for topic configs: {}", &*config.name);
+            return Err((ResponseError::InvalidConfig, message));
+        };
+        settings.set(&config.name, value).map_err(|message| (ResponseError::InvalidConfig, message))?;
     }
     broker.topics.create(name, partitions, settings, validate_only).map_err(refusal)
+}
+
+/// Whether each partition from 0 on is given once, to the one broker.
+fn is_whole_assignment(assignments: &[CreatableReplicaAssignment]) -> bool {
+    let mut partitions: Vec<_> = assignments.iter().map(|assignment| assignment.partition_index).collect();
+    partitions.sort_unstable();
+    partitions.into_iter().eq(0..assignments.len() as i32)
+        && assignments.iter().all(|assignment| assignment.broker_ids == [BrokerId(super::super::NODE_ID)])
 }
 
 /// DeleteTopics, by name or by id.
@@ -123,6 +144,8 @@ pub(super) fn delete(
     } else {
         request.topic_names.into_iter().map(|name| DeleteTopicState::default().with_name(Some(name))).collect()
     };
+    let mut asked = asked;
+    once_each(&mut asked, |asked| (asked.name.clone(), asked.topic_id));
     let responses = asked.into_iter().map(|asked| {
         let by_id = asked.name.is_none();
         let topic = match &asked.name {
@@ -138,6 +161,11 @@ pub(super) fn delete(
         let Some(name) = name else {
             return failed(unknown);
         };
+        if by_id && !broker.may_see(&caller.principal, ResourceKind::Topic, &name.0) {
+            // Nobody learns a name that they may not see.
+            let error = ResponseError::TopicAuthorizationFailed;
+            return failed(error).with_name(None);
+        }
         if !broker.allows(&caller.principal, ResourceKind::Topic, &name.0, Operation::Delete) {
             return failed(ResponseError::TopicAuthorizationFailed);
         }

@@ -1,0 +1,132 @@
+//! The listener that wants a login: its order, its ends, and what it refuses to whom.
+
+use std::time::Duration;
+
+use bytes::{BufMut, Bytes, BytesMut};
+use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::{
+    ApiKey, ApiVersionsRequest, MetadataRequest, SaslAuthenticateRequest, SaslHandshakeRequest,
+};
+use kafka_protocol::protocol::StrBytes;
+use tokio::io::AsyncWriteExt;
+use uuid::Uuid;
+
+use crate::requests::{self, About};
+use crate::wire::{Wire, first_message, sandbox, sandbox_with, token};
+
+fn handshake(mechanism: &'static str) -> SaslHandshakeRequest {
+    SaslHandshakeRequest::default().with_mechanism(StrBytes::from_static_str(mechanism))
+}
+
+fn authenticate(bytes: impl Into<Bytes>) -> SaslAuthenticateRequest {
+    SaslAuthenticateRequest::default().with_auth_bytes(bytes.into())
+}
+
+#[tokio::test]
+async fn requests_before_the_login_close_the_connection_but_one_for_the_versions() {
+    let sandbox = sandbox().await;
+    let mut wire = Wire::guarded(&sandbox).await;
+    assert!(wire.call(&ApiVersionsRequest::default(), 0).await.is_some());
+    assert_eq!(wire.call(&handshake("OAUTHBEARER"), 1).await.unwrap().error_code, 0);
+
+    let mut twice = Wire::guarded(&sandbox).await;
+    assert!(twice.call(&ApiVersionsRequest::default(), 0).await.is_some());
+    assert_eq!(twice.call(&ApiVersionsRequest::default(), 0).await, None);
+    let mut early = Wire::guarded(&sandbox).await;
+    assert_eq!(early.call(&MetadataRequest::default(), 9).await, None);
+    let mut first = Wire::guarded(&sandbox).await;
+    assert_eq!(first.call(&authenticate("n,,"), 1).await, None);
+}
+
+#[tokio::test]
+async fn a_refusal_is_told_and_ends_the_connection() {
+    let sandbox = sandbox().await;
+    let mut wire = Wire::guarded(&sandbox).await;
+    wire.call(&handshake("OAUTHBEARER"), 1).await.unwrap();
+    let first = wire.call(&authenticate(first_message("not-a-token")), 2).await.unwrap();
+    assert_eq!((first.error_code, first.auth_bytes.as_ref()), (0, br#"{"status":"invalid_token"}"#.as_slice()));
+    let last = wire.call(&authenticate("\x01"), 2).await.unwrap();
+    assert_eq!(last.error_code, ResponseError::SaslAuthenticationFailed.code());
+    assert_eq!(wire.receive().await, None, "the broker closes, not the client");
+
+    let mut other = Wire::guarded(&sandbox).await;
+    let answer = other.call(&handshake("PLAIN"), 1).await.unwrap();
+    assert_eq!(answer.error_code, ResponseError::UnsupportedSaslMechanism.code());
+    assert_eq!(answer.mechanisms, [StrBytes::from_static_str("OAUTHBEARER")]);
+    assert_eq!(other.receive().await, None);
+}
+
+#[tokio::test]
+async fn after_a_handshake_of_version_0_the_token_comes_bare() {
+    let sandbox = sandbox().await;
+    let mut wire = Wire::guarded(&sandbox).await;
+    assert_eq!(wire.call(&handshake("OAUTHBEARER"), 0).await.unwrap().error_code, 0);
+    let message = first_message(&token(&sandbox, "operator").await);
+    let mut frame = BytesMut::new();
+    frame.put_u32(message.len() as u32);
+    frame.put_slice(&message);
+    wire.0.write_all(&frame).await.unwrap();
+    assert_eq!(wire.receive().await, Some(Bytes::new()));
+    assert!(wire.call(&MetadataRequest::default(), 9).await.is_some());
+}
+
+#[tokio::test]
+async fn a_session_ends_with_its_token_unless_it_logs_in_again() {
+    let sandbox = sandbox_with(|config| config.token_lifetime = Duration::from_secs(2)).await;
+    let mut kept = Wire::log_in(&sandbox, "operator").await;
+    let mut lost = Wire::log_in(&sandbox, "operator").await;
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    assert_eq!(kept.call(&handshake("OAUTHBEARER"), 1).await.unwrap().error_code, 0);
+    let again = authenticate(first_message(&token(&sandbox, "operator").await));
+    assert_eq!(kept.call(&again, 2).await.unwrap().error_code, 0);
+    tokio::time::sleep(Duration::from_millis(1_000)).await;
+    assert!(kept.call(&MetadataRequest::default(), 9).await.is_some());
+    assert_eq!(lost.call(&ApiVersionsRequest::default(), 0).await, None);
+}
+
+#[tokio::test]
+async fn a_client_of_another_cluster_is_refused() {
+    let sandbox = sandbox().await;
+    let mut wire = Wire::guarded(&sandbox).await;
+    wire.call(&handshake("OAUTHBEARER"), 1).await.unwrap();
+    let message = String::from_utf8(first_message(&token(&sandbox, "operator").await).to_vec()).unwrap();
+    let elsewhere = message.replace("lkc-sandbox", "lkc-elsewhere");
+    assert!(!wire.call(&authenticate(elsewhere), 2).await.unwrap().auth_bytes.is_empty());
+}
+
+/// `picklist-consumer` has no rule for `orders` or `readers`, nor for the cluster.
+#[tokio::test]
+async fn whoever_has_no_rule_is_refused_by_every_api_with_its_own_error() {
+    let sandbox = sandbox().await;
+    let mut open = Wire::open(&sandbox).await;
+    let orders = crate::versions::topic_id(&mut open).await;
+    let mut wire = Wire::log_in(&sandbox, "picklist-consumer").await;
+    let topic = format!("error_code: {}", ResponseError::TopicAuthorizationFailed.code());
+    let group = format!("error_code: {}", ResponseError::GroupAuthorizationFailed.code());
+    let cluster = format!("error_code: {}", ResponseError::ClusterAuthorizationFailed.code());
+    for case in requests::all(orders).into_iter().filter(|case| case.about == About::Known) {
+        let expected = match ApiKey::try_from(case.api).unwrap() {
+            ApiKey::OffsetCommit
+            | ApiKey::OffsetFetch
+            | ApiKey::OffsetDelete
+            | ApiKey::FindCoordinator
+            | ApiKey::JoinGroup
+            | ApiKey::SyncGroup
+            | ApiKey::Heartbeat
+            | ApiKey::LeaveGroup
+            | ApiKey::DescribeGroups
+            | ApiKey::DeleteGroups => &group,
+            ApiKey::InitProducerId => &cluster,
+            ApiKey::ListGroups | ApiKey::ApiVersions | ApiKey::DescribeCluster => "error_code: 0",
+            ApiKey::SaslHandshake | ApiKey::SaslAuthenticate => continue,
+            _ => &topic,
+        };
+        let frame = wire.exchange(case.api, case.version, &case.body).await;
+        let answer = (case.read)(frame.unwrap(), case.version);
+        let told = answer.contains(expected) || (expected == "error_code: 0" && !answer.contains("readers"));
+        assert!(told, "API {} version {}: {answer}", case.api, case.version);
+    }
+    let untouched = open.call(&MetadataRequest::default().with_topics(None), 13).await.unwrap();
+    assert_eq!(untouched.topics.iter().map(|topic| topic.partitions.len()).collect::<Vec<_>>(), [3]);
+    assert_ne!(orders, Uuid::nil());
+}
