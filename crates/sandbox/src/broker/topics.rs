@@ -15,7 +15,8 @@ pub(crate) const MAX_PARTITIONS: i32 = 100;
 /// The most partitions of all topics together: a bound on what requests can make of the sandbox's memory.
 const MAX_PARTITIONS_IN_ALL: usize = 20_000;
 const MAX_NAME_BYTES: usize = 249;
-const RETENTION_CHECK_PERIOD: Duration = Duration::from_secs(5);
+/// `log.retention.check.interval.ms`. Not sooner: a client may write records with times of long ago and read them at once.
+const RETENTION_CHECK_PERIOD: Duration = Duration::from_secs(300);
 
 /// A topic as it is now. Deleting and creating it again gives another id.
 #[derive(Debug, Clone)]
@@ -239,6 +240,19 @@ mod tests {
         let second = topics.create("orders", 3, TopicSettings::default(), false).unwrap();
         assert_ne!(first.id, second.id);
         assert!(topics.by_id(first.id).is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn records_of_long_ago_stay_until_the_next_check_of_retention() {
+        let topics = Topics::default();
+        let topic = topics.create("orders", 1, TopicSettings::default(), false).unwrap();
+        let batch = crate::log::tests::records(&[1337]);
+        let header = crate::log::BatchHeader::read(&batch).unwrap();
+        topic.partitions[0].log().append(&header, batch.into(), topic.settings.timestamp_type(), 0).unwrap();
+        for (minutes, start) in [(4, 0), (6, 1)] {
+            let _ = tokio::time::timeout(Duration::from_secs(minutes * 60), topics.keep_retention()).await;
+            assert_eq!(topic.partitions[0].log().start(), start, "after {minutes} minutes");
+        }
     }
 
     #[test]

@@ -144,7 +144,7 @@ pub(super) fn place(batch: &mut [u8], base_offset: i64, leader_epoch: i32, appen
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// A batch of `records` records whose contents nobody reads.

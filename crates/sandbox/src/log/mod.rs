@@ -8,6 +8,8 @@ mod partition;
 mod producers;
 mod records;
 
+#[cfg(test)]
+pub(crate) use batch::tests;
 pub(crate) use batch::{BatchError, BatchHeader};
 pub(crate) use partition::{Found, LEADER_EPOCH, PartitionLog, Retention, TimestampType};
 pub(crate) use producers::SequenceError;
