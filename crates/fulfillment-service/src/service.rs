@@ -149,7 +149,7 @@ impl Work {
         for record in batch {
             self.context.metrics.records_in(1);
             let at = batch.topic_partition();
-            let Some(order) = self.context.read(&self.orders, at, record.offset(), record.value()).await? else {
+            let Some(order) = self.context.read(&self.orders, at, record).await? else {
                 if self.context.shutdown.is_cancelled() {
                     return Ok((sent, Position::at(record.offset())));
                 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use kafka::{Admin, Cluster, OffsetSpec, TopicPartition};
-use schema_registry::{RegistryClient, Version};
+use schema_registry::{Listing, RegistryClient, Version};
 use service_kit::config::{Config, ProcessEnvironment};
 use service_kit::{ExitStatus, Identity, LogFormat, Service, ServiceError, init_logs};
 
@@ -99,8 +99,8 @@ async fn groups(admin: &Admin) -> Result<String, ServiceError> {
 async fn schemas(config: &Config) -> Result<String, ServiceError> {
     let registry = RegistryClient::new(&config.registry()?)?;
     let mut rows = vec![row(["SUBJECT", "VERSIONS", "LATEST ID", "COMPATIBILITY"])];
-    for subject in registry.subjects().await? {
-        let versions = registry.versions(&subject).await?;
+    for subject in registry.subjects(Listing::Live).await? {
+        let versions = registry.versions(&subject, Listing::Live).await?;
         let latest = registry.version(&subject, Version::Latest).await?;
         let level = registry.level(Some(&subject)).await?;
         rows.push(row([&subject, &versions.len().to_string(), &latest.id.to_string(), &level.to_string()]));

@@ -17,10 +17,7 @@ pub enum TokenError {
         problem: String,
     },
     /// The identity provider does not accept the client or what it asks for.
-    #[error(
-        "{url} refused a token for client {client_id}: HTTP {status}{detail}; check sasl.oauthbearer.client.id, \
-         sasl.oauthbearer.client.secret, sasl.oauthbearer.scope and sasl.oauthbearer.client.authentication (header or body)"
-    )]
+    #[error("{url} refused a token for client {client_id}: HTTP {status}{detail}; check {keys}")]
     Refused {
         /// The token endpoint.
         url: String,
@@ -30,6 +27,8 @@ pub enum TokenError {
         status: u16,
         /// The provider's own words, with a colon in front, or nothing.
         detail: String,
+        /// What may be wrong.
+        keys: String,
     },
     /// The identity provider cannot be reached or is not well.
     #[error("no token from {url} after {attempts} attempts: {last}")]
@@ -41,15 +40,23 @@ pub enum TokenError {
         /// What the last attempt ended with.
         last: String,
     },
+    /// The identity provider's certificate is not trusted, or ours is not.
+    #[error("no token from {url}: {problem} (see https.ca.location, ssl.ca.location)")]
+    Untrusted {
+        /// The token endpoint.
+        url: String,
+        /// Why.
+        problem: String,
+    },
     /// What came back is not a token.
-    #[error(
-        "{url} answered with something that is not a token: {problem} (is it the token endpoint? see sasl.oauthbearer.token.endpoint.url)"
-    )]
+    #[error("{url} answered with something that is not a token: {problem} (is it the token endpoint? see {key})")]
     Malformed {
         /// The token endpoint.
         url: String,
         /// What is wrong with it.
         problem: String,
+        /// The configuration key of the endpoint.
+        key: &'static str,
     },
     /// The file with the token cannot be read.
     #[error("token file {path}: {problem}")]
@@ -73,8 +80,15 @@ impl TokenError {
         match self {
             Self::Unavailable { .. } | Self::File { .. } => true,
             Self::Expired { origin } => origin != source_fixed(),
-            Self::Config { .. } | Self::Refused { .. } | Self::Malformed { .. } => false,
+            Self::Config { .. } | Self::Refused { .. } | Self::Untrusted { .. } | Self::Malformed { .. } => false,
         }
+    }
+}
+
+impl TokenError {
+    /// Whether a setting is at fault rather than the client's identity.
+    pub fn is_configuration(&self) -> bool {
+        matches!(self, Self::Config { .. } | Self::Untrusted { .. } | Self::Malformed { .. })
     }
 }
 

@@ -1,7 +1,7 @@
 //! The client-credentials grant (RFC 6749, section 4.4): one POST with its retries.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::time::{Duration, SystemTime};
 
 use base64::Engine;
@@ -19,8 +19,9 @@ use crate::{RefreshSchedule, Token, TokenError};
 /// An answer longer than this is not a token.
 const MAX_ANSWER_BYTES: usize = 1024 * 1024;
 
-/// How to ask an identity provider for tokens.
-#[derive(Debug, Clone)]
+/// How to ask an identity provider for tokens. The configuration keys are those of a login by SASL; a registry's login of
+/// its own has others, see [`Keys`].
+#[derive(Clone)]
 pub struct ClientCredentials {
     /// `sasl.oauthbearer.token.endpoint.url`: http or https.
     pub token_url: String,
@@ -49,6 +50,51 @@ pub struct ClientCredentials {
     pub retry_budget: Duration,
     /// When to fetch the next one.
     pub schedule: RefreshSchedule,
+    /// Which keys errors name.
+    pub keys: Keys,
+}
+
+/// The configuration keys that these settings came from, for errors that say what to change.
+#[derive(Debug, Clone, Copy)]
+pub struct Keys {
+    /// That of the token endpoint.
+    pub token_url: &'static str,
+    /// That of the client id.
+    pub client_id: &'static str,
+    /// That of the secret.
+    pub client_secret: &'static str,
+    /// That of the scope.
+    pub scope: &'static str,
+}
+
+impl Keys {
+    /// A login by SASL.
+    pub const SASL: Self = Self {
+        token_url: "sasl.oauthbearer.token.endpoint.url",
+        client_id: "sasl.oauthbearer.client.id",
+        client_secret: "sasl.oauthbearer.client.secret",
+        scope: "sasl.oauthbearer.scope",
+    };
+    /// A Schema Registry's login of its own.
+    pub const REGISTRY: Self = Self {
+        token_url: "bearer.auth.issuer.endpoint.url",
+        client_id: "bearer.auth.client.id",
+        client_secret: "bearer.auth.client.secret",
+        scope: "bearer.auth.scope",
+    };
+}
+
+/// Leaves out what may be secret: form parameters may be as well.
+impl fmt::Debug for ClientCredentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientCredentials")
+            .field("token_url", &self.token_url)
+            .field("client_id", &self.client_id)
+            .field("authentication", &self.authentication)
+            .field("scope", &self.scope)
+            .field("parameters", &self.parameters.keys())
+            .finish_non_exhaustive()
+    }
 }
 
 /// Where a client shows its id and secret.
@@ -78,6 +124,7 @@ impl ClientCredentials {
             retry_backoff: Duration::from_millis(100),
             retry_budget: Duration::from_secs(10),
             schedule: RefreshSchedule::default(),
+            keys: Keys::SASL,
         }
     }
 }
@@ -107,13 +154,18 @@ enum Attempt {
 impl Grant {
     pub(crate) fn new(config: ClientCredentials) -> Result<Self, TokenError> {
         let bad = |key, problem: String| TokenError::Config { key, problem };
-        let url_key = "sasl.oauthbearer.token.endpoint.url";
-        let url = Url::parse(&config.token_url).map_err(|e| bad(url_key, format!("{}: {e}", config.token_url)))?;
+        let url_key = config.keys.token_url;
+        // The text itself is not shown: it may hold a password.
+        let url = Url::parse(&config.token_url).map_err(|error| bad(url_key, format!("is not a URL: {error}")))?;
+        if !url.username().is_empty() || url.password().is_some() {
+            let (id, secret) = (config.keys.client_id, config.keys.client_secret);
+            return Err(bad(url_key, format!("holds a user or a password: they belong into {id} and {secret}")));
+        }
         if !matches!(url.scheme(), "http" | "https") {
             return Err(bad(url_key, format!("{url} is neither http nor https")));
         }
         if config.client_id.is_empty() {
-            return Err(bad("sasl.oauthbearer.client.id", "is empty".to_owned()));
+            return Err(bad(config.keys.client_id, "is empty".to_owned()));
         }
         let tls = config.tls.client_config().map_err(|error| bad("https.ca.location", error.to_string()))?;
         let client = Client::builder()
@@ -172,7 +224,10 @@ impl Grant {
         }
         let response = match request.form(&form).send().await {
             Ok(response) => response,
-            Err(error) => return Attempt::Failed(causes(&error)),
+            Err(error) => match tls::distrust(&error) {
+                Some(problem) => return Attempt::Refused(TokenError::Untrusted { url: self.url.to_string(), problem }),
+                None => return Attempt::Failed(causes(&error)),
+            },
         };
         let status = response.status().as_u16();
         let mut body = match read(response).await {
@@ -186,16 +241,26 @@ impl Grant {
 
     fn judge(&self, status: u16, body: &[u8], now: SystemTime) -> Attempt {
         let url = || self.url.to_string();
+        let keys = &self.config.keys;
+        let malformed = |problem: &str| {
+            let (url, problem) = (url(), problem.to_owned());
+            Attempt::Refused(TokenError::Malformed { url, problem, key: keys.token_url })
+        };
         if !matches!(status, 200 | 201) {
             let detail = said(body);
+            if is_elsewhere(status) {
+                return malformed(&format!("HTTP {status}{detail}"));
+            }
             if is_final(status) {
                 let client_id = self.config.client_id.clone();
-                return Attempt::Refused(TokenError::Refused { url: url(), client_id, status, detail });
+                let Keys { client_id: id, client_secret, scope, .. } = keys;
+                let keys = format!(
+                    "{id}, {client_secret}, {scope} and sasl.oauthbearer.client.authentication (header or body)"
+                );
+                return Attempt::Refused(TokenError::Refused { url: url(), client_id, status, detail, keys });
             }
             return Attempt::Failed(format!("HTTP {status}{detail}"));
         }
-        let malformed =
-            |problem: &str| Attempt::Refused(TokenError::Malformed { url: url(), problem: problem.to_owned() });
         let Ok(answer) = serde_json::from_slice::<Answer>(body) else {
             return malformed("it is not a JSON object");
         };
@@ -211,14 +276,21 @@ impl Grant {
     }
 }
 
-/// A number, or a number in quotes as some providers write it.
+/// A number, or a number in quotes as some providers write it; with a fraction it is rounded down. Nothing comes of a life
+/// that is negative or none.
 fn seconds(value: &serde_json::Value) -> Option<u64> {
-    value.as_u64().or_else(|| value.as_str()?.parse().ok())
+    let number = value.as_f64().or_else(|| value.as_str()?.parse().ok())?;
+    (number >= 0.0).then_some(number as u64)
 }
 
-/// The statuses that Java does not retry: the request itself is at fault. So is a redirect, which is not followed.
+/// The statuses of a URL that is not the token endpoint; a redirect is not followed.
+fn is_elsewhere(status: u16) -> bool {
+    matches!(status, 300..=399 | 404 | 405 | 410)
+}
+
+/// The statuses that Java does not retry: the request itself is at fault.
 fn is_final(status: u16) -> bool {
-    matches!(status, 300..=307 | 400..=407 | 409..=415 | 501 | 505)
+    matches!(status, 400..=407 | 409..=415 | 501 | 505)
 }
 
 /// What an error body says for people (RFC 6749, section 5.2; Okta's own names as well).
@@ -311,6 +383,7 @@ mod tests {
         assert_eq!(judged(200, r#"{"access_token":"a","id_token":"b","expires_in":60}"#), "a Some(60s)");
         assert_eq!(judged(201, r#"{"id_token":"b","expires_in":"60"}"#), "b Some(60s)");
         assert_eq!(judged(200, r#"{"access_token":"a"}"#), "a None");
+        assert_eq!(judged(200, r#"{"access_token":"a","expires_in":59.9}"#), "a Some(59s)");
     }
 
     #[test]
@@ -336,6 +409,32 @@ mod tests {
     }
 
     #[test]
+    fn an_endpoint_that_is_somewhere_else_points_at_the_url() {
+        for status in [301, 302, 307, 308, 404, 405] {
+            assert!(judged(status, "").contains("sasl.oauthbearer.token.endpoint.url"), "{status}");
+        }
+    }
+
+    #[test]
+    fn a_registrys_login_names_its_own_keys() {
+        let mut config = ClientCredentials::new("http://idp.example/token", "c", "s".to_owned().into());
+        config.keys = Keys::REGISTRY;
+        let grant = Grant::new(config).unwrap();
+        for (status, key) in [(401, "bearer.auth.client.secret"), (404, "bearer.auth.issuer.endpoint.url")] {
+            let Attempt::Refused(error) = grant.judge(status, b"", SystemTime::UNIX_EPOCH) else { panic!("{status}") };
+            assert!(error.to_string().contains(key), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_may_be_secret_is_not_in_debug_output() {
+        let mut config = ClientCredentials::new("http://idp.example/token", "c", "s3cret".to_owned().into());
+        config.parameters.insert("client_assertion".into(), "eyJhbGciOi".into());
+        let shown = format!("{config:?}");
+        assert!(shown.contains("client_assertion") && !shown.contains("eyJ") && !shown.contains("s3cret"), "{shown}");
+    }
+
+    #[test]
     fn id_and_secret_are_encoded_in_the_header_only_when_asked() {
         let mut config = ClientCredentials::new("http://idp.example/token", "a b", "p%:ü".to_owned().into());
         let decoded = |config: &ClientCredentials| {
@@ -354,8 +453,9 @@ mod tests {
             let config = ClientCredentials::new(url, "c", "s".to_owned().into());
             Grant::new(config).err().unwrap().to_string()
         };
-        for url in ["", "idp.example/token", "ftp://idp.example"] {
+        for url in ["", "idp.example/token", "ftp://idp.example", "http://a:pass@idp.example/token"] {
             assert!(error(url).starts_with("sasl.oauthbearer.token.endpoint.url"), "{url}");
+            assert!(!error(url).contains("pass@"), "{url}");
         }
     }
 }

@@ -10,12 +10,10 @@ mod error;
 mod grant;
 mod schedule;
 mod source;
-#[cfg(test)]
-mod tests;
 mod token;
 
 pub use error::TokenError;
-pub use grant::{ClientAuthentication, ClientCredentials};
+pub use grant::{ClientAuthentication, ClientCredentials, Keys};
 pub use schedule::RefreshSchedule;
 pub use source::TokenSource;
 pub use token::Token;

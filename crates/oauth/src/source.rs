@@ -3,12 +3,13 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use secrecy::SecretString;
 use secrecy::zeroize::Zeroize;
 use tokio::sync::watch;
-use tracing::{debug, warn};
+use tokio::time::Instant;
+use tracing::{debug, info, warn};
 
 use crate::error::source_fixed;
 use crate::grant::Grant;
@@ -18,6 +19,8 @@ use crate::{ClientCredentials, Token, TokenError};
 const AFTER_FAILURE: Duration = Duration::from_secs(10);
 /// A token this young is not replaced because someone would like one with more life: there is none.
 const JUST_FETCHED: Duration = Duration::from_secs(1);
+/// How often a token file is looked at: whoever keeps it fresh does not say when.
+const FILE_PERIOD: Duration = Duration::from_secs(10);
 
 /// Hands out access tokens. Cheap to clone; all clones share one token and one background refresh, which ends with the
 /// last clone.
@@ -59,7 +62,8 @@ impl TokenSource {
         Ok(Self::new(Origin::Grant(Box::new(Grant::new(config)?)), None))
     }
 
-    /// Whatever token the file holds at the moment, for platforms that keep one fresh there.
+    /// Whatever token the file holds, for platforms that keep one fresh there. Once a token was asked for, the file is
+    /// looked at every 10 s; a file that cannot be read then leaves the old token in use while it lives.
     pub fn file(path: impl Into<PathBuf>) -> Self {
         Self::new(Origin::File(path.into()), None)
     }
@@ -103,8 +107,7 @@ impl TokenSource {
                     Origin::Fixed => {
                         return usable.ok_or_else(|| TokenError::Expired { origin: source_fixed().to_owned() });
                     }
-                    Origin::File(path) => return self.inner.read(&mut held, path),
-                    Origin::Grant(_) => (usable, self.inner.flight(&mut held)),
+                    Origin::Grant(_) | Origin::File(_) => (usable, self.inner.flight(&mut held)),
                 },
             }
         };
@@ -139,7 +142,8 @@ impl Inner {
 
     /// The fetch under way, or a new one in a task of its own, so that nobody who stops waiting stops it for others.
     fn flight(self: &Arc<Self>, held: &mut Held) -> Flight {
-        if let Some(flight) = &held.flight {
+        // A fetch that panicked has no sender any more, and nobody shall wait for it.
+        if let Some(flight) = held.flight.as_ref().filter(|flight| flight.has_changed().is_ok()) {
             return flight.clone();
         }
         let (outcome, flight) = watch::channel(None);
@@ -156,7 +160,8 @@ impl Inner {
     async fn fetch(&self) -> Result<Token, TokenError> {
         match &self.origin {
             Origin::Grant(grant) => grant.fetch().await,
-            Origin::File(_) | Origin::Fixed => Err(TokenError::Expired { origin: source_fixed().to_owned() }),
+            Origin::File(path) => read(path.clone()).await,
+            Origin::Fixed => Err(TokenError::Expired { origin: source_fixed().to_owned() }),
         }
     }
 
@@ -164,31 +169,47 @@ impl Inner {
         let mut held = self.held();
         held.flight = None;
         let Ok(token) = fetched else { return };
-        debug!(expires_at = ?token.expires_at(), "token fetched");
+        if held.token.as_ref().is_none_or(|old| old.secret() != token.secret()) {
+            debug!(expires_at = ?token.expires_at(), "token fetched");
+            if token.expires_at().is_none() {
+                info!("the access token does not say when it ends: it is used until it is refused");
+            }
+        }
         held.token = Some(token.clone());
         held.fetched = Some(Instant::now());
         self.renewed.send_replace(Some(token.clone()));
-        if let (Origin::Grant(grant), false) = (&self.origin, held.refreshing) {
+        if !held.refreshing {
             held.refreshing = true;
-            tokio::spawn(refresh(Arc::downgrade(self), self.renewed.subscribe(), grant.schedule()));
+            let (schedule, longest) = match &self.origin {
+                Origin::Grant(grant) => (grant.schedule(), Duration::MAX),
+                Origin::File(_) | Origin::Fixed => (crate::RefreshSchedule::default(), FILE_PERIOD),
+            };
+            tokio::spawn(refresh(Arc::downgrade(self), self.renewed.subscribe(), schedule, longest));
         }
-    }
-
-    fn read(&self, held: &mut Held, path: &PathBuf) -> Result<Token, TokenError> {
-        let mut text = std::fs::read_to_string(path)
-            .map_err(|problem| TokenError::File { path: path.clone(), problem: Arc::new(problem) })?;
-        let token = Token::new(SecretString::from(text.trim()), None, SystemTime::now());
-        text.zeroize();
-        if !token.lives(Duration::ZERO, SystemTime::now()) || token.secret().is_empty() {
-            return Err(TokenError::Expired { origin: format!("token file {}", path.display()) });
-        }
-        held.token = Some(token.clone());
-        Ok(token)
     }
 }
 
-/// Replaces the token before it ends, until nobody can ask for it any more.
-async fn refresh(inner: Weak<Inner>, mut renewed: watch::Receiver<Option<Token>>, schedule: crate::RefreshSchedule) {
+/// The token in a file.
+async fn read(path: PathBuf) -> Result<Token, TokenError> {
+    let file = |problem| TokenError::File { path: path.clone(), problem: Arc::new(problem) };
+    let from = path.clone();
+    let text = tokio::task::spawn_blocking(move || std::fs::read_to_string(from)).await;
+    let mut text = text.map_err(std::io::Error::other).and_then(|text| text).map_err(file)?;
+    let token = Token::new(SecretString::from(text.trim()), None, SystemTime::now());
+    text.zeroize();
+    if !token.lives(Duration::ZERO, SystemTime::now()) || token.secret().is_empty() {
+        return Err(TokenError::Expired { origin: format!("token file {}", path.display()) });
+    }
+    Ok(token)
+}
+
+/// Replaces the token before it ends, and after `longest` in any case, until nobody can ask for it any more.
+async fn refresh(
+    inner: Weak<Inner>,
+    mut renewed: watch::Receiver<Option<Token>>,
+    schedule: crate::RefreshSchedule,
+    longest: Duration,
+) {
     let mut failed = false;
     loop {
         let token = renewed.borrow_and_update().clone();
@@ -198,6 +219,7 @@ async fn refresh(inner: Weak<Inner>, mut renewed: watch::Receiver<Option<Token>>
             Some(due) => due.duration_since(SystemTime::now()).unwrap_or_default(),
             None => Duration::MAX,
         };
+        let wait = wait.min(longest);
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
             changed = renewed.changed() => match changed {
@@ -245,3 +267,6 @@ impl fmt::Debug for TokenSource {
         f.debug_struct("TokenSource").field("expires_at", &self.expires_at()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -77,7 +77,7 @@ async fn show(
     let mut count = 0;
     for record in batch {
         context.metrics.records_in(1);
-        let Some(list) = context.read(lists, at, record.offset(), record.value()).await? else {
+        let Some(list) = context.read(lists, at, record).await? else {
             if context.shutdown.is_cancelled() {
                 return Ok(None);
             }

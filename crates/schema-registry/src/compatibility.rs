@@ -9,7 +9,7 @@ use std::fmt;
 use apache_avro::Schema;
 use serde::{Deserialize, Serialize};
 
-use crate::json_schema::{Field, Kind, Named, Primitive, Tree, Type};
+use crate::json_schema::{Field, Kind, Named, Primitive, Renames, Tree, Type};
 
 /// How a subject's schemas have to fit each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -129,15 +129,39 @@ impl ParsedSchema {
     /// What keeps this schema from reading what `writer` wrote; nothing if it can.
     #[must_use]
     pub fn cannot_read(&self, writer: &Self) -> Vec<Incompatibility> {
+        self.compared_with(writer).found
+    }
+
+    /// What fields of the writer's records this schema knows by another name, because it has their names as aliases.
+    ///
+    /// # Errors
+    /// A field would have two names.
+    pub(crate) fn renames(&self, writer: &Self) -> Result<Renames, String> {
+        let mut renames = Renames::new();
+        for (record, from, to) in self.compared_with(writer).aliased {
+            let record = &writer.tree.named[record].full_name;
+            if let Some(other) = renames.insert((record.clone(), from.to_owned()), to.to_owned())
+                && other != *to
+            {
+                return Err(format!("field {from} of {record} is an alias of both {other} and {to}"));
+            }
+        }
+        Ok(renames)
+    }
+
+    fn compared_with<'a>(&'a self, writer: &'a Self) -> Comparison<'a> {
         let mut comparison = Comparison {
             reader: &self.tree,
             writer: &writer.tree,
             seen: HashSet::new(),
+            unreadable: HashSet::new(),
+            is_trial: false,
             path: Vec::new(),
             found: vec![],
+            aliased: vec![],
         };
         comparison.compare(&self.tree.root, &writer.tree.root);
-        comparison.found
+        comparison
     }
 }
 
@@ -218,8 +242,14 @@ struct Comparison<'a> {
     writer: &'a Tree,
     /// Pairs of named types that are being compared or were: a type may hold itself.
     seen: HashSet<(usize, usize)>,
+    /// Pairs that trials have found unreadable, so that none is tried twice: that would double with each union in a chain.
+    unreadable: HashSet<(usize, usize)>,
+    /// Whether this only asks if, and not what.
+    is_trial: bool,
     path: Vec<String>,
     found: Vec<Incompatibility>,
+    /// The writer's record, its field, and the reader's name for that.
+    aliased: Vec<(usize, &'a str, &'a str)>,
 }
 
 impl<'a> Comparison<'a> {
@@ -249,11 +279,21 @@ impl<'a> Comparison<'a> {
                 reader: self.reader,
                 writer: self.writer,
                 seen: self.seen.clone(),
+                unreadable: std::mem::take(&mut self.unreadable),
+                is_trial: true,
                 path: Vec::new(),
                 found: Vec::new(),
+                aliased: Vec::new(),
             };
             trial.compare(branch, writer);
-            trial.found.is_empty()
+            self.unreadable = trial.unreadable;
+            let readable = trial.found.is_empty();
+            if readable {
+                // What was readable on the way is so for us as well. What was in a trial that failed may not be.
+                self.seen = trial.seen;
+                self.aliased.append(&mut trial.aliased);
+            }
+            readable
         });
         if !readable {
             let detail = format!("reader union lacking writer type: {}", type_name(self.writer, writer));
@@ -262,15 +302,26 @@ impl<'a> Comparison<'a> {
     }
 
     fn named(&mut self, reader: usize, writer: usize) {
+        if self.is_trial && self.unreadable.contains(&(reader, writer)) {
+            return self.type_mismatch(&Type::Named(reader), &Type::Named(writer));
+        }
         if !self.seen.insert((reader, writer)) {
             return;
         }
+        let before = self.found.len();
+        self.named_for_the_first_time(reader, writer);
+        if self.is_trial && self.found.len() > before {
+            self.unreadable.insert((reader, writer));
+        }
+    }
+
+    fn named_for_the_first_time(&mut self, reader: usize, writer: usize) {
         let (tree, writer_tree) = (self.reader, self.writer);
         let (left, right) = (&tree.named[reader], &writer_tree.named[writer]);
         match (&left.kind, &right.kind) {
             (Kind::Record(fields), Kind::Record(written)) => {
                 self.names(left, right);
-                self.at("fields", |this| this.fields(fields, written));
+                self.at("fields", |this| this.fields(fields, writer, written));
             }
             (Kind::Enum { symbols, has_default }, Kind::Enum { symbols: written, .. }) => {
                 self.names(left, right);
@@ -300,10 +351,14 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    fn fields(&mut self, fields: &'a [Field], written: &'a [Field]) {
+    fn fields(&mut self, fields: &'a [Field], record: usize, written: &'a [Field]) {
         for (place, field) in fields.iter().enumerate() {
             let by_name = written.iter().find(|writer| writer.name == field.name);
-            let writer = by_name.or_else(|| written.iter().find(|writer| field.aliases.contains(&writer.name)));
+            let writer = by_name.or_else(|| {
+                let aliased = written.iter().find(|writer| field.aliases.contains(&writer.name))?;
+                self.aliased.push((record, &aliased.name, &field.name));
+                Some(aliased)
+            });
             self.at(&place.to_string(), |this| match writer {
                 Some(writer) => this.at("type", |this| this.compare(&field.field_type, &writer.field_type)),
                 None if field.has_default => {}

@@ -12,13 +12,18 @@ use serde::de::DeserializeOwned;
 use crate::client::RegistryClient;
 use crate::compatibility::ParsedSchema;
 use crate::error::RegistryError;
-use crate::interned::interned;
+use crate::interned::{NotInterned, interned};
+use crate::json_schema::renamed;
+use crate::raw;
 use crate::serializer::resolve;
 use crate::wire::{self, FrameError, SchemaId};
 
 /// How long an id that the registry does not know is taken to be unknown. A stream of records that are not Avro must not
 /// become a stream of requests; an id whose schema is registered late is known soon after.
 const UNKNOWN_FOR: Duration = Duration::from_secs(10);
+
+/// The registry's code for a schema that it does not have.
+const NO_SUCH_SCHEMA: i32 = 40403;
 
 /// So many unknown ids are remembered.
 const MOST_UNKNOWN: usize = 1_000;
@@ -42,8 +47,8 @@ pub struct AvroDeserializer<T> {
 enum Reading {
     /// It is ours: straight into the value.
     Direct(GenericDatumReader<'static>),
-    /// It is another: through Avro's schema resolution.
-    Resolved(GenericDatumReader<'static>),
+    /// It is another, or writes bytes alone: through Avro's schema resolution.
+    Resolved { reader: GenericDatumReader<'static>, writer: &'static Schema },
 }
 
 /// A record that is not read.
@@ -83,13 +88,21 @@ pub enum DeserializeError {
     /// The registry cannot be asked about its schema. This says nothing about the record.
     #[error(transparent)]
     Registry(RegistryError),
+    /// A bound of this program is reached. This says nothing about the record.
+    #[error("its {id} cannot be kept: this process has met {most} schemas already; start it again to read on")]
+    TooManySchemas {
+        /// The id in the record.
+        id: SchemaId,
+        /// The bound.
+        most: usize,
+    },
 }
 
 impl DeserializeError {
     /// Whether the record itself is at fault, and will be at every further attempt. Otherwise the registry is.
     #[must_use]
     pub fn is_about_the_record(&self) -> bool {
-        !matches!(self, Self::Registry(_) | Self::Unmet(_))
+        !matches!(self, Self::Registry(_) | Self::Unmet(_) | Self::TooManySchemas { .. })
     }
 }
 
@@ -102,7 +115,7 @@ impl<T: DeserializeOwned> AvroDeserializer<T> {
         Ok(Self {
             client: client.clone(),
             subject: subject.to_owned(),
-            schema: interned(schema, &[])?,
+            schema: interned(schema, &[]).map_err(|error| error.to_string())?,
             parsed: ParsedSchema::parse(schema, &[]).map_err(|error| error.to_string())?,
             known: RwLock::default(),
             unknown: Mutex::default(),
@@ -121,9 +134,14 @@ impl<T: DeserializeOwned> AvroDeserializer<T> {
         let reading = self.known.read().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
         let reading = reading.ok_or(DeserializeError::Unmet(id))?;
         let wrong = |reason| DeserializeError::Body { id, reason };
+        let framed;
         let read = match &*reading {
             Reading::Direct(reader) => reader.read_deser(&mut body),
-            Reading::Resolved(reader) => {
+            Reading::Resolved { reader, writer } => {
+                if matches!(writer, Schema::Bytes) {
+                    framed = raw::with_length(body);
+                    body = &framed;
+                }
                 reader.read_value(&mut body).and_then(|value| apache_avro::from_value::<T>(&value))
             }
         };
@@ -145,7 +163,8 @@ impl<T: DeserializeOwned> AvroDeserializer<T> {
         };
         let text = match text {
             Ok(text) => text,
-            Err(error) if error.is_not_found() => {
+            // Only the registry's own word for it: a proxy, or another server altogether, answers 404 too.
+            Err(error) if error.code() == Some(NO_SUCH_SCHEMA) => {
                 let reason = error.to_string();
                 self.remember_unknown(id, reason.clone());
                 return Err(DeserializeError::UnknownSchema { id, reason });
@@ -157,7 +176,10 @@ impl<T: DeserializeOwned> AvroDeserializer<T> {
             return Err(unfit(format!("it is {}, not AVRO", text.schema_type.as_deref().unwrap_or_default())));
         }
         let references = resolve(&self.client, &text).await.map_err(DeserializeError::Registry)?;
-        let reading = self.reading(&text.schema, &references).map_err(unfit)?;
+        let reading = self.reading(&text.schema, references).map_err(|error| match error {
+            NotInterned::Invalid(reason) => unfit(reason),
+            NotInterned::TooMany(most) => DeserializeError::TooManySchemas { id, most },
+        })?;
         self.known.write().unwrap_or_else(PoisonError::into_inner).insert(id, Arc::new(reading));
         Ok(())
     }
@@ -176,20 +198,17 @@ impl<T: DeserializeOwned> AvroDeserializer<T> {
         }
     }
 
-    fn reading(&self, text: &str, references: &[String]) -> Result<Reading, String> {
-        let writer = interned(text, references)?;
-        let built = if writer.canonical_form() == self.schema.canonical_form() {
+    fn reading(&self, text: &str, references: Vec<String>) -> Result<Reading, NotInterned> {
+        let invalid = |reason: apache_avro::Error| NotInterned::Invalid(reason.to_string());
+        let writer = interned(text, &references)?;
+        if writer.canonical_form() == self.schema.canonical_form() && !matches!(writer, Schema::Bytes) {
             // `read_deser` panics when it has a reader schema, so it gets none: there is nothing to resolve.
-            GenericDatumReader::builder(writer).build().map(Reading::Direct)
-        } else {
-            let references: Vec<&str> = references.iter().map(String::as_str).collect();
-            let parsed = ParsedSchema::parse(text, &references).map_err(|error| error.to_string())?;
-            if let Some(obstacle) = self.parsed.cannot_read(&parsed).first() {
-                return Err(format!("{} at {}: {}", obstacle.kind.name(), obstacle.path, obstacle.detail));
-            }
-            GenericDatumReader::builder(writer).reader_schema(self.schema).build().map(Reading::Resolved)
-        };
-        built.map_err(|error| error.to_string())
+            return GenericDatumReader::builder(writer).build().map(Reading::Direct).map_err(invalid);
+        }
+        let (text, references) = by_our_names(&self.parsed, text, references).map_err(NotInterned::Invalid)?;
+        let writer = interned(&text, &references)?;
+        let reader = GenericDatumReader::builder(writer).reader_schema(self.schema).build().map_err(invalid)?;
+        Ok(Reading::Resolved { reader, writer })
     }
 
     fn unknown_still(&self, id: SchemaId) -> Option<String> {
@@ -206,6 +225,30 @@ impl<T: DeserializeOwned> AvroDeserializer<T> {
             unknown.insert(id, (Instant::now(), reason));
         }
     }
+}
+
+/// A writer's schema with the names that `reader` has for its fields: apache-avro resolves records by name alone and knows no
+/// aliases.
+pub(crate) fn by_our_names(
+    reader: &ParsedSchema,
+    text: &str,
+    mut references: Vec<String>,
+) -> Result<(String, Vec<String>), String> {
+    let writer = {
+        let references: Vec<&str> = references.iter().map(String::as_str).collect();
+        ParsedSchema::parse(text, &references).map_err(|error| error.to_string())?
+    };
+    if let Some(obstacle) = reader.cannot_read(&writer).first() {
+        return Err(format!("{} at {}: {}", obstacle.kind.name(), obstacle.path, obstacle.detail));
+    }
+    let renames = reader.renames(&writer)?;
+    if renames.is_empty() {
+        return Ok((text.to_owned(), references));
+    }
+    for reference in &mut references {
+        *reference = renamed(reference, &renames)?;
+    }
+    Ok((renamed(text, &renames)?, references))
 }
 
 impl<T> std::fmt::Debug for AvroDeserializer<T> {

@@ -51,7 +51,7 @@ pub(crate) struct Call<'a> {
 struct Refusal {
     error_code: i32,
     #[serde(default)]
-    message: String,
+    message: Option<String>,
 }
 
 /// What one attempt came to.
@@ -59,6 +59,8 @@ enum Attempt {
     Answered(StatusCode, Vec<u8>),
     /// Worth another attempt, perhaps not before the given time.
     Failed(String, Option<Duration>),
+    /// One side does not trust the other.
+    Untrusted(String),
 }
 
 impl Http {
@@ -114,7 +116,7 @@ impl Http {
         }
         let refusal = serde_json::from_slice::<Refusal>(&body).ok();
         let (code, message) = match refusal {
-            Some(refusal) => (refusal.error_code, refusal.message),
+            Some(refusal) => (refusal.error_code, refusal.message.unwrap_or_default()),
             // A proxy in front of the registry, or something else altogether.
             None if status.is_client_error() => (i32::from(status.as_u16()), shown(&body)),
             None => return Err(malformed(format!("status {status}: {}", shown(&body)))),
@@ -143,6 +145,9 @@ impl Http {
                     self.current.store(place, Ordering::Relaxed);
                     return Ok((url.clone(), status, body));
                 }
+                Attempt::Untrusted(problem) => {
+                    return Err(RegistryError::Untrusted { what: call.what.clone(), url: url.clone(), problem });
+                }
                 Attempt::Failed(reason, not_before) => (reason, not_before),
             };
             let rounds = attempts / self.urls.len() as u32;
@@ -160,11 +165,18 @@ impl Http {
         let mut request = self.client.request(call.method.clone(), format!("{url}{}", call.path));
         request = self.authorized(request.header(ACCEPT, MEDIA_TYPE), token);
         if let Some(body) = call.body {
+            // A field that this server is too old for is passed over and no error.
+            request = request.header("Confluent-Accept-Unknown-Properties", "true");
             request = request.header(CONTENT_TYPE, MEDIA_TYPE).body(body.to_owned());
         }
         let response = match request.send().await {
             Ok(response) => response,
-            Err(error) => return Attempt::Failed(causes(&error), None),
+            Err(error) => {
+                return match tls::distrust(&error) {
+                    Some(problem) => Attempt::Untrusted(problem),
+                    None => Attempt::Failed(causes(&error), None),
+                };
+            }
         };
         let status = response.status();
         let not_before = retry_after(&response);

@@ -109,6 +109,40 @@ pub(crate) fn json(text: &str) -> Result<Value, String> {
     }
 }
 
+/// Other names for fields: by the record's full name and the field's own.
+pub(crate) type Renames = HashMap<(String, String), String>;
+
+/// A schema with some of its fields renamed. What it wrote reads the same, since Avro writes no names.
+pub(crate) fn renamed(text: &str, renames: &Renames) -> Result<String, String> {
+    let mut schema = json(text)?;
+    rename(&mut schema, "", renames);
+    Ok(schema.to_string())
+}
+
+fn rename(schema: &mut Value, namespace: &str, renames: &Renames) {
+    let object = match schema {
+        Value::Array(branches) => return branches.iter_mut().for_each(|branch| rename(branch, namespace, renames)),
+        Value::Object(object) => object,
+        _ => return,
+    };
+    let full = text(object, "name").map(|name| full_name(name, text(object, "namespace").unwrap_or(namespace)));
+    let namespace = match &full {
+        Some(full) => full.rsplit_once('.').map_or("", |(namespace, _)| namespace).to_owned(),
+        None => namespace.to_owned(),
+    };
+    for field in object.get_mut("fields").and_then(Value::as_array_mut).into_iter().flatten() {
+        let Some(field) = field.as_object_mut() else { continue };
+        let known = text(field, "name").map(|name| (full.clone().unwrap_or_default(), name.to_owned()));
+        if let Some(name) = known.and_then(|known| renames.get(&known)) {
+            field.insert("name".to_owned(), Value::String(name.clone()));
+        }
+        field.get_mut("type").into_iter().for_each(|nested| rename(nested, &namespace, renames));
+    }
+    for nested in ["type", "items", "values"] {
+        object.get_mut(nested).into_iter().for_each(|nested| rename(nested, &namespace, renames));
+    }
+}
+
 #[derive(Default)]
 struct Reader {
     /// `None` while a type is being read: it may name itself then.

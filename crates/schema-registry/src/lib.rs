@@ -9,6 +9,7 @@
 //! - [`compatibility`] tells, offline, whether a schema can read what another one wrote, in the registry's words;
 //!   [`canonical`] is the text that a registry keeps.
 
+mod cache;
 pub mod canonical;
 mod client;
 pub mod compatibility;
@@ -18,6 +19,7 @@ mod error;
 mod http;
 mod interned;
 mod json_schema;
+mod raw;
 mod serializer;
 mod types;
 pub mod wire;
@@ -28,4 +30,4 @@ pub use config::{RegistryAuth, RegistryConfig};
 pub use deserializer::{AvroDeserializer, DeserializeError};
 pub use error::RegistryError;
 pub use serializer::{AvroSerializer, SerializeError, SerializerOptions};
-pub use types::{Compatibility, Registered, SchemaReference, SchemaText, SubjectVersion, Version};
+pub use types::{Compatibility, Listing, Mode, Registered, SchemaReference, SchemaText, SubjectVersion, Version};

@@ -9,8 +9,10 @@ use serde::Serialize;
 
 use crate::client::RegistryClient;
 use crate::compatibility::ParsedSchema;
+use crate::deserializer::by_our_names;
 use crate::error::RegistryError;
 use crate::interned::interned;
+use crate::raw;
 use crate::types::{SchemaText, Version};
 use crate::wire;
 
@@ -51,6 +53,8 @@ pub struct AvroSerializer<T> {
     local: GenericDatumWriter<'static>,
     /// Set if the registry's schema is not the local one: values go from the one to the other.
     other: Option<(GenericDatumReader<'static>, GenericDatumWriter<'static>)>,
+    /// Whether the value is bytes alone.
+    is_raw: bool,
     values: PhantomData<fn(&T)>,
 }
 
@@ -97,7 +101,7 @@ impl<T: Serialize> AvroSerializer<T> {
         options: &SerializerOptions,
     ) -> Result<Self, SerializeError> {
         let unusable = |reason| SerializeError::LocalSchema { subject: subject.to_owned(), reason };
-        let local = interned(schema, &[]).map_err(unusable)?;
+        let local = interned(schema, &[]).map_err(|error| unusable(error.to_string()))?;
         let text = SchemaText::avro(schema);
         let (id, other) = if options.auto_register {
             (client.register(subject, &text, options.normalize).await?.id, None)
@@ -120,15 +124,21 @@ impl<T: Serialize> AvroSerializer<T> {
                 if options.compatibility_strict {
                     strictly_compatible(schema, &other.schema, &references).map_err(unusable)?;
                 }
-                let other = interned(&other.schema, &references).map_err(unusable)?;
+                let target = interned(&other.schema, &references).map_err(|error| unusable(error.to_string()))?;
                 // By content: the same schema may be written in another way.
-                let same = other.canonical_form() == local.canonical_form();
-                (!same).then(|| translation(local, other)).transpose().map_err(|error| unusable(error.to_string()))?
+                let same = target.canonical_form() == local.canonical_form();
+                (!same)
+                    .then(|| translation(schema, local, &other.schema, &references, target))
+                    .transpose()
+                    .map_err(unusable)?
             }
             _ => None,
         };
+        let is_raw = matches!(other.as_ref().map_or(local, |(_, target)| *target), Schema::Bytes);
         let local = writer(local).map_err(|error| unusable(error.to_string()))?;
-        Ok(Self { id, local, other, values: PhantomData })
+        let other = other.map(|(reader, target)| writer(target).map(|writer| (reader, writer)));
+        let other = other.transpose().map_err(|error| unusable(error.to_string()))?;
+        Ok(Self { id, local, other, is_raw, values: PhantomData })
     }
 
     /// The schema id that is written before each value.
@@ -155,7 +165,11 @@ impl<T: Serialize> AvroSerializer<T> {
         written.map(drop).map_err(|error| {
             out.truncate(start);
             SerializeError::Value(error.to_string())
-        })
+        })?;
+        if self.is_raw {
+            raw::strip_length(out, start + wire::PREFIX_BYTES);
+        }
+        Ok(())
     }
 }
 
@@ -169,12 +183,24 @@ fn writer(schema: &'static Schema) -> Result<GenericDatumWriter<'static>, apache
     GenericDatumWriter::builder(schema).build()
 }
 
-/// From the local schema's bytes to the other schema's.
+/// From the local schema's bytes to a value of the other schema. The local fields take the names that the other schema has
+/// for them.
 fn translation(
+    text: &str,
     local: &'static Schema,
-    other: &'static Schema,
-) -> Result<(GenericDatumReader<'static>, GenericDatumWriter<'static>), apache_avro::Error> {
-    Ok((GenericDatumReader::builder(local).reader_schema(other).build()?, writer(other)?))
+    other: &str,
+    references: &[String],
+    target: &'static Schema,
+) -> Result<(GenericDatumReader<'static>, &'static Schema), String> {
+    let references: Vec<&str> = references.iter().map(String::as_str).collect();
+    let parsed = ParsedSchema::parse(other, &references).map_err(|error| error.to_string())?;
+    // Without the strict check there may be nothing that says how the one becomes the other; then each value shows it.
+    let local = match by_our_names(&parsed, text, Vec::new()) {
+        Ok((text, _)) => interned(&text, &[]).map_err(|error| error.to_string())?,
+        Err(_) => local,
+    };
+    let reader = GenericDatumReader::builder(local).reader_schema(target).build().map_err(|error| error.to_string())?;
+    Ok((reader, target))
 }
 
 fn strictly_compatible(local: &str, other: &str, references: &[String]) -> Result<(), String> {

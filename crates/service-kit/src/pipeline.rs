@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use kafka::{Cluster, Consumer, TopicPartition};
+use kafka::{Cluster, Consumer, RecordRef, TopicPartition};
 use schema_registry::{
-    AvroDeserializer, AvroSerializer, DeserializeError, RegistryClient, SerializeError, SerializerOptions,
+    AvroDeserializer, AvroSerializer, DeserializeError, RegistryClient, SerializeError, SerializerOptions, wire,
 };
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -66,28 +66,30 @@ impl Context {
     /// position in the log output, or that a shutdown came first.
     ///
     /// # Errors
-    /// What waiting does not mend about the registry: authentication, access.
+    /// What waiting does not mend about the registry: configuration, authentication, access.
     pub async fn read<T: DeserializeOwned>(
         &self,
         deserializer: &AvroDeserializer<T>,
         at: &TopicPartition,
-        offset: i64,
-        value: Option<&[u8]>,
+        record: RecordRef<'_>,
     ) -> Result<Option<T>, ServiceError> {
-        let Some(value) = value else {
-            self.set_aside(at, offset, "it has no value");
+        let Some(value) = record.value() else {
+            self.set_aside(at, record.offset(), "it has no value");
             return Ok(None);
         };
+        let headers = record.headers().filter(|(name, _)| *name == wire::VALUE_SCHEMA_HEADER);
+        let header = headers.last().and_then(|(_, schema)| schema);
         let mut outage = Outage::of("the schema registry", "schema.registry.url");
         let mends =
             |error: &DeserializeError| matches!(error, DeserializeError::Registry(error) if error.is_retriable());
-        match wait_out(&mut outage, &self.shutdown, mends, || deserializer.read(None, value)).await {
+        match wait_out(&mut outage, &self.shutdown, mends, || deserializer.read(header, value)).await {
             Ok(read) => Ok(read),
             Err(DeserializeError::Registry(error)) => Err(error.into()),
-            Err(error) => {
-                self.set_aside(at, offset, &error.to_string());
+            Err(error) if error.is_about_the_record() => {
+                self.set_aside(at, record.offset(), &error.to_string());
                 Ok(None)
             }
+            Err(error) => Err(ServiceError::Resource(error.to_string())),
         }
     }
 

@@ -5,11 +5,13 @@
 //! It knows files and CPUs; it opens no socket.
 
 mod client;
+mod distrust;
 mod pem_files;
 mod provider;
 mod server;
 
 pub use client::TlsOptions;
+pub use distrust::distrust;
 pub use pem_files::TlsError;
 pub use provider::{Provider, crypto_provider};
 pub use server::server_config;

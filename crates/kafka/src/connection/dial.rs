@@ -1,6 +1,5 @@
 //! From `host:port` to an open stream: every address of the name is tried, TLS on top if asked for.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,15 +41,13 @@ pub(crate) async fn dial(
     let name = ServerName::try_from(endpoint.host.clone()).map_err(|error| failed(error.to_string(), true))?;
     match timeout_at(deadline, TlsConnector::from(Arc::clone(config)).connect(name, stream)).await {
         Ok(Ok(stream)) => Ok(Box::new(stream)),
-        Ok(Err(error)) => Err(failed(error.to_string(), is_refusal(&error))),
+        // A certificate that does not verify stays wrong; a connection cut during the handshake need not.
+        Ok(Err(error)) => Err(match tls::distrust(&error) {
+            Some(problem) => failed(problem, true),
+            None => failed(error.to_string(), false),
+        }),
         Err(_) => Err(failed(format!("no answer within {bound:?} (is the port's listener TLS?)"), false)),
     }
-}
-
-/// A certificate that does not verify stays wrong; a connection cut during the handshake need not.
-fn is_refusal(error: &io::Error) -> bool {
-    let inner = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    matches!(inner, Some(rustls::Error::InvalidCertificate(_) | rustls::Error::AlertReceived(_)))
 }
 
 async fn tcp(endpoint: &Endpoint, deadline: Instant, bound: Duration) -> Result<TcpStream, ConnectionError> {

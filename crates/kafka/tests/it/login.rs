@@ -108,6 +108,18 @@ async fn a_listener_under_another_authority_is_not_trusted() {
 }
 
 #[tokio::test]
+async fn an_identity_provider_under_another_authority_is_not_waited_for() {
+    let (mut login, secret) = Login::to_sandbox("order-producer", Duration::from_secs(60));
+    login.ca_file = None;
+    let mut config = login.config("order-producer", &secret);
+    config.transport = Transport::Plaintext;
+    let Some(Sasl::OauthBearer { tokens, .. }) = &config.sasl else { panic!("it logs in by token") };
+    let error = tokens.token().await.unwrap_err();
+    assert!(!error.is_retriable() && error.is_configuration(), "{error}");
+    assert!(error.to_string().contains("https.ca.location"), "{error}");
+}
+
+#[tokio::test]
 #[ignore = "needs a broker with an identity provider, and a minute"]
 async fn no_request_fails_while_a_real_brokers_twenty_second_sessions_come_and_go() {
     let config = Login::to_real_broker().config("short-lived", "short-lived-secret");

@@ -5,7 +5,8 @@ use std::time::{Duration, SystemTime};
 
 use oauth::TokenSource;
 use schema_registry::{
-    AvroDeserializer, AvroSerializer, Level, RegistryAuth, RegistryClient, RegistryConfig, SerializerOptions, Version,
+    AvroDeserializer, AvroSerializer, Level, Listing, RegistryAuth, RegistryClient, RegistryConfig, SerializerOptions,
+    Version,
 };
 use tokio::net::TcpListener;
 
@@ -72,19 +73,19 @@ async fn a_client_registers_looks_up_checks_and_deletes() {
     assert_eq!(client.register(ORDERS, &schema, false).await.unwrap().id, 1);
     assert_eq!(client.register(ORDERS, &wider, false).await.unwrap().version, Some(2));
     assert_eq!(client.lookup(ORDERS, &schema, false).await.unwrap().version, 1);
-    assert_eq!(client.subjects().await.unwrap(), [ORDERS]);
-    assert_eq!(client.versions(ORDERS).await.unwrap(), [1, 2]);
+    assert_eq!(client.subjects(Listing::Live).await.unwrap(), [ORDERS]);
+    assert_eq!(client.versions(ORDERS, Listing::Live).await.unwrap(), [1, 2]);
     let latest = client.version(ORDERS, Version::Latest).await.unwrap();
     assert_eq!((latest.id, latest.text.schema.as_str()), (2, WIDER));
     assert_eq!(client.schema_by_guid(latest.guid.unwrap()).await.unwrap().schema, WIDER);
     assert_eq!(client.schema_by_id(9, None).await.unwrap_err().code(), Some(40403));
 
     let incompatible = SchemaText::avro(SCHEMA.replace("string", "int"));
-    let checked = client.check_compatibility(ORDERS, None, &incompatible).await.unwrap();
+    let checked = client.check_compatibility(ORDERS, None, &incompatible, false).await.unwrap();
     assert!(!checked.is_compatible && checked.messages[0].contains("TYPE_MISMATCH"), "{checked:?}");
     let refused = client.register(ORDERS, &incompatible, false).await.unwrap_err();
     assert!(refused.is_incompatible() && !refused.is_retriable(), "{refused}");
-    let unreadable = client.check_compatibility(ORDERS, None, &SchemaText::avro("{")).await.unwrap();
+    let unreadable = client.check_compatibility(ORDERS, None, &SchemaText::avro("{"), false).await.unwrap();
     assert!(!unreadable.is_compatible);
 
     assert_eq!(client.level(None).await.unwrap(), Level::Backward);
@@ -174,7 +175,7 @@ async fn each_service_may_read_its_subjects_and_no_more() {
     let client = RegistryClient::new(&guarded(&registry, "order-producer").await).unwrap();
     let schema = SchemaText::avro(SCHEMA);
     assert_eq!(client.lookup(ORDERS, &schema, false).await.unwrap().id, 1);
-    assert_eq!(client.subjects().await.unwrap(), [ORDERS]);
+    assert_eq!(client.subjects(Listing::Live).await.unwrap(), [ORDERS]);
     let refused = client.lookup("grocery.picklist.v1-value", &schema, false).await.unwrap_err();
     assert!(refused.is_authorization() && refused.code() == Some(40301), "{refused}");
     let refused = client.register(ORDERS, &SchemaText::avro(WIDER), false).await.unwrap_err();
@@ -185,7 +186,7 @@ async fn each_service_may_read_its_subjects_and_no_more() {
     assert!(client.set_level(None, Level::None).await.unwrap_err().is_authorization());
 
     let operator = RegistryClient::new(&guarded(&registry, "operator").await).unwrap();
-    assert_eq!(operator.subjects().await.unwrap().len(), 2);
+    assert_eq!(operator.subjects(Listing::Live).await.unwrap().len(), 2);
 }
 
 #[tokio::test]

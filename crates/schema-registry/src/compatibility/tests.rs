@@ -183,3 +183,25 @@ fn levels_have_the_names_of_the_registry() {
     assert_eq!(Level::from_name("backward"), Some(Level::Backward));
     assert_eq!(Level::from_name("SIDEWAYS"), None);
 }
+
+/// A chain of records each of which holds the next one twice in unions whose first branch does not fit.
+fn chain(length: usize, last: &str) -> String {
+    let mut inner = format!(r#""{last}""#);
+    for number in (0..length).rev() {
+        let wrong = format!(r#"{{"type":"record","name":"Wrong{number}","fields":[{{"name":"x","type":"int"}}]}}"#);
+        let reuse = if number + 1 < length { format!(r#""R{}""#, number + 1) } else { format!(r#""{last}""#) };
+        inner = format!(
+            r#"{{"type":"record","name":"R{number}","fields":[
+                {{"name":"a","type":["null",{wrong},{inner}]}},{{"name":"b","type":["null","Wrong{number}",{reuse}]}}]}}"#
+        );
+    }
+    inner
+}
+
+#[test]
+fn a_long_chain_of_unions_is_compared_in_reasonable_time() {
+    let (old, new) = (chain(25, "string"), chain(25, "int"));
+    let parse = |text: &str| ParsedSchema::parse(text, &[]).unwrap();
+    assert!(parse(&old).cannot_read(&parse(&old)).is_empty());
+    assert!(!parse(&new).cannot_read(&parse(&old)).is_empty());
+}

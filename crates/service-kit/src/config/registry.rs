@@ -119,6 +119,7 @@ impl Config {
                     self.registry_secret("bearer.auth.client.id", by)?.expose_secret(),
                     self.registry_secret("bearer.auth.client.secret", by)?,
                 );
+                grant.keys = oauth::Keys::REGISTRY;
                 grant.scope = self.text("bearer.auth.scope").map(str::to_owned);
                 self.grant_details(&mut grant)?;
                 TokenSource::client_credentials(grant).map_err(|error| self.refused(BEARER_ENDPOINT, error.to_string()))

@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::*;
+use crate::ClientAuthentication;
 
 /// Answers each request by `answer(number of the request from 1, the request)`.
 struct Provider {
@@ -165,18 +166,24 @@ async fn a_refused_token_is_replaced_unless_it_has_been_already() {
 }
 
 #[tokio::test]
-async fn a_short_lived_token_is_replaced_in_the_background() {
-    let provider = Provider::start(|number, _| granted(number, 1)).await;
+async fn a_token_is_replaced_in_the_background_before_it_ends() {
+    let provider = Provider::start(|number, _| granted(number, 3600)).await;
     let source = provider.source();
-    let first = source.token().await.unwrap();
-    // 80 % of a second later the background task has another; nobody asks meanwhile.
-    let renewed = tokio::time::timeout(Duration::from_secs(5), async {
-        while source.expires_at() == first.expires_at() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    });
-    renewed.await.unwrap();
-    assert!(provider.requests() >= 2);
+    source.token().await.unwrap();
+    let mut renewed = source.inner.renewed.subscribe();
+    let_time_pass(Duration::from_secs(3600 * 85 / 100)).await;
+    // Nobody asks.
+    renewed.changed().await.unwrap();
+    assert_eq!((source.token().await.unwrap().secret(), provider.requests()), ("token-2", 2));
+}
+
+/// The timers' time; sockets need the real one.
+async fn let_time_pass(time: Duration) {
+    // What was just spawned sets its timer first.
+    tokio::task::yield_now().await;
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
 }
 
 #[tokio::test]
@@ -184,7 +191,7 @@ async fn a_token_that_cannot_be_replaced_is_used_while_it_lives() {
     let provider = Provider::start(|number, _| if number == 1 { granted(1, 60) } else { (401, String::new()) }).await;
     let source = provider.source();
     source.token().await.unwrap();
-    tokio::time::sleep(Duration::from_millis(1_050)).await;
+    let_time_pass(Duration::from_millis(1_050)).await;
     let token = source.token_with_life(Duration::from_secs(3600)).await.unwrap();
     assert_eq!((token.secret(), provider.requests()), ("token-1", 2));
 }
@@ -201,4 +208,33 @@ async fn a_file_is_read_again_when_its_token_was_refused() {
     std::fs::remove_file(&path).unwrap();
     source.invalidate(&source.token().await.unwrap());
     assert!(source.token().await.unwrap_err().to_string().contains("token file"));
+}
+
+#[tokio::test]
+async fn a_file_that_changes_is_noticed_and_one_that_goes_leaves_the_old_token() {
+    let path = std::env::temp_dir().join(format!("oauth-token-{}", fastrand::u64(..)));
+    std::fs::write(&path, "one").unwrap();
+    let source = TokenSource::file(&path);
+    assert_eq!(source.token().await.unwrap().secret(), "one");
+    let mut renewed = source.inner.renewed.subscribe();
+    std::fs::write(&path, "two").unwrap();
+    let_time_pass(FILE_PERIOD).await;
+    renewed.changed().await.unwrap();
+    assert_eq!(source.token().await.unwrap().secret(), "two");
+    std::fs::remove_file(&path).unwrap();
+    let_time_pass(JUST_FETCHED).await;
+    assert_eq!(source.token_with_life(Duration::from_secs(60)).await.unwrap().secret(), "two");
+}
+
+#[tokio::test]
+async fn a_provider_that_takes_too_long_is_an_outage() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/token", listener.local_addr().unwrap());
+    let mut config = ClientCredentials::new(&url, "order-producer", "s3cret".to_owned().into());
+    config.request_timeout = Duration::from_millis(50);
+    config.retry_budget = Duration::ZERO;
+    // It takes the connection and never answers.
+    let error = TokenSource::client_credentials(config).unwrap().token().await.unwrap_err();
+    assert!(error.is_retriable(), "{error}");
+    drop(listener);
 }

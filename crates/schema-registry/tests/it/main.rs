@@ -13,6 +13,8 @@ use axum::response::IntoResponse;
 use oauth::TokenSource;
 use schema_registry::{RegistryAuth, RegistryClient, RegistryConfig, SchemaText};
 
+mod avro;
+
 /// A server that gives its answers in turn, the last one for ever, and keeps what it was asked.
 #[derive(Clone)]
 struct Scripted {
@@ -182,4 +184,15 @@ async fn what_is_no_registry_is_told_so() {
     let proxy = Scripted::start([(403, "blocked by policy")]).await;
     let error = client(&[&proxy]).schema_by_id(7, None).await.unwrap_err();
     assert!(error.is_authorization() && error.to_string().contains("blocked by policy"), "{error}");
+}
+
+#[tokio::test]
+async fn a_deleted_subject_is_asked_for_again() {
+    let registry =
+        Scripted::start([(200, LOOKED_UP), (200, "[1]"), (404, r#"{"error_code":40401,"message":"gone"}"#)]).await;
+    let client = client(&[&registry]);
+    let schema = SchemaText::avro("\"string\"");
+    client.lookup("s", &schema, false).await.unwrap();
+    client.delete_subject("s", false).await.unwrap();
+    assert!(client.lookup("s", &schema, false).await.unwrap_err().is_not_found());
 }
