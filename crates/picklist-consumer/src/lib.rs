@@ -4,7 +4,8 @@
 
 mod args;
 mod command;
-pub mod screen;
+pub mod recent;
+mod screen;
 mod service;
 
 pub use args::{Args, Format};

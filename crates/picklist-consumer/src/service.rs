@@ -8,6 +8,7 @@ use kafka::{ConsumerEvent, RecordBatch};
 use schema_registry::AvroDeserializer;
 use service_kit::{Commits, Context, LOOK, Lag, Progress, ServiceError};
 
+use crate::recent::Recent;
 use crate::screen::Instructions;
 use crate::{Args, Format};
 
@@ -15,7 +16,7 @@ use crate::{Args, Format};
 pub const GROUP: &str = "picklist-consumer-group";
 
 /// Shows pick lists until the shutdown. A list is committed after it was shown: after a crash it may be shown again, but none
-/// is left out.
+/// is left out. One that fulfilment has sent twice is shown once.
 ///
 /// # Errors
 /// What waiting does not mend.
@@ -29,6 +30,7 @@ pub async fn run(context: Context, args: Args) -> Result<(), ServiceError> {
     let Some(cluster) = context.connect().await? else { return Ok(()) };
     let mut consumer = cluster.consumer_with(settings).await?;
     let mut commits = Commits::default();
+    let mut recent = Recent::default();
     let shown = Progress::of("pick lists shown");
     let mut looks = tokio::time::interval(LOOK);
     loop {
@@ -47,7 +49,7 @@ pub async fn run(context: Context, args: Args) -> Result<(), ServiceError> {
         };
         match event {
             Some(ConsumerEvent::Batch(batch)) => {
-                let Some(count) = show(&context, &lists, &batch, &mut device).await? else { break };
+                let Some(count) = show(&context, &lists, &batch, &mut device, &mut recent).await? else { break };
                 shown.add(count);
                 commits.done(&consumer, &consumer.positions_of(&batch));
             }
@@ -72,6 +74,7 @@ async fn show(
     lists: &AvroDeserializer<GroceryPicklist>,
     batch: &RecordBatch,
     device: &mut Device,
+    recent: &mut Recent,
 ) -> Result<Option<u64>, ServiceError> {
     let at = batch.topic_partition();
     let mut count = 0;
@@ -85,6 +88,10 @@ async fn show(
         };
         if let Err(broken) = list.validate() {
             context.set_aside(at, record.offset(), &broken.to_string());
+            continue;
+        }
+        if !recent.is_new(&list.picklist_id) {
+            tracing::info!(order = list.order_id, "left out a pick list that was shown before");
             continue;
         }
         device.add(&list).map_err(unwritable)?;
