@@ -4,8 +4,8 @@
 
 mod args;
 mod command;
-pub mod recent;
-mod screen;
+mod recent;
+pub mod screen;
 mod service;
 
 pub use args::{Args, Format};
