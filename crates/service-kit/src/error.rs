@@ -125,29 +125,29 @@ impl ServiceError {
     }
 }
 
-/// Which kind of trouble a failed operation on the cluster is.
+/// Which kind of trouble a failed operation on the cluster is; `text` is what it is part of.
+fn of_cluster(error: &kafka::ClusterError, text: String) -> ServiceError {
+    if error.is_configuration() {
+        ServiceError::Usage(text)
+    } else if error.is_authentication() {
+        ServiceError::Authentication(text)
+    } else if error.is_authorization() {
+        ServiceError::Authorization(text)
+    } else if error.is_retriable() && !matches!(error, kafka::ClusterError::UnknownTopic { .. }) {
+        ServiceError::Outage(text)
+    } else {
+        ServiceError::Resource(text)
+    }
+}
+
 impl From<kafka::ClusterError> for ServiceError {
     fn from(error: kafka::ClusterError) -> Self {
-        let text = error.to_string();
-        if error.is_configuration() {
-            Self::Usage(text)
-        } else if error.is_authentication() {
-            Self::Authentication(text)
-        } else if error.is_authorization() {
-            Self::Authorization(text)
-        } else if matches!(error, kafka::ClusterError::UnknownTopic { .. }) {
-            Self::Resource(text)
-        } else if error.is_retriable() {
-            Self::Outage(text)
-        } else {
-            Self::Resource(text)
-        }
+        of_cluster(&error, error.to_string())
     }
 }
 
 impl From<schema_registry::RegistryError> for ServiceError {
     fn from(error: schema_registry::RegistryError) -> Self {
-        use schema_registry::RegistryError;
         let text = error.to_string();
         if error.is_authentication() {
             Self::Authentication(text)
@@ -155,7 +155,7 @@ impl From<schema_registry::RegistryError> for ServiceError {
             Self::Authorization(text)
         } else if error.is_retriable() {
             Self::Outage(text)
-        } else if matches!(error, RegistryError::Config { .. } | RegistryError::Tls(_)) {
+        } else if error.is_configuration() {
             Self::Usage(text)
         } else {
             Self::Resource(text)
@@ -199,9 +199,7 @@ impl From<kafka::ProducerError> for ServiceError {
     fn from(error: kafka::ProducerError) -> Self {
         use kafka::ProducerError;
         match error {
-            ProducerError::Topic { ref cause, .. } if cause.is_authorization() => {
-                Self::Authorization(error.to_string())
-            }
+            ProducerError::Topic { ref cause, .. } => of_cluster(cause, error.to_string()),
             ProducerError::Config { .. } => Self::Usage(error.to_string()),
             ProducerError::CloseTimeout { .. } => Self::Drain(error.to_string()),
             ProducerError::NoRoom { .. } | ProducerError::TopicTimeout { .. } => Self::Outage(error.to_string()),
@@ -216,9 +214,7 @@ impl From<kafka::DeliveryError> for ServiceError {
         match error {
             DeliveryError::NotAccepted(error) => error.into(),
             DeliveryError::NotAuthorized { .. } => Self::Authorization(error.to_string()),
-            DeliveryError::NoProducerId { ref cause, .. } if cause.is_authorization() => {
-                Self::Authorization(error.to_string())
-            }
+            DeliveryError::NoProducerId { ref cause, .. } => of_cluster(cause, error.to_string()),
             DeliveryError::TimedOut { .. } => Self::Outage(error.to_string()),
             other => Self::Resource(other.to_string()),
         }

@@ -34,7 +34,10 @@ fn words(error: &rustls::Error) -> Option<String> {
         _ => return None,
     };
     let advice = match certificate {
-        CertificateError::UnknownIssuer => "its authority is not trusted here; is the CA file the right one?",
+        // A bad signature is an authority of the same name with another key.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            "its authority is not trusted here; is the CA file the right one?"
+        }
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => "is this machine's clock right?",
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => "is this machine's clock right?",
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {

@@ -118,6 +118,8 @@ impl ClusterError {
     pub fn is_configuration(&self) -> bool {
         match self {
             Self::Config(_) => true,
+            Self::Connection(error) => error.is_distrust(),
+            Self::Authentication(error) => error.is_configuration(),
             Self::Unreachable { last, .. } => last.is_configuration(),
             _ => false,
         }
@@ -126,7 +128,7 @@ impl ClusterError {
     /// Whether the cluster refused who this client says it is.
     pub fn is_authentication(&self) -> bool {
         match self {
-            Self::Authentication(error) => !error.is_retriable(),
+            Self::Authentication(error) => !error.is_retriable() && !error.is_configuration(),
             Self::Unreachable { last, .. } => last.is_authentication(),
             _ => false,
         }

@@ -183,6 +183,8 @@ impl Pool {
         outcome: &Result<Arc<Connection>, ClusterError>,
     ) {
         match (notice, outcome) {
+            // Whoever asked reports it, once.
+            (_, Err(error)) if error.is_fatal() => debug!(%target, %endpoint, %error, "cannot connect"),
             (Some(Notice::Began), Err(error)) => {
                 warn!("waiting for {target} at {endpoint} (bootstrap.servers={}): {error}", self.bootstrap);
             }

@@ -137,6 +137,11 @@ impl ConnectionError {
         }
     }
 
+    /// Whether one side does not trust the other's certificate.
+    pub fn is_distrust(&self) -> bool {
+        matches!(self, Self::Tls { refused: true, .. })
+    }
+
     /// Whether a new connection may fare better.
     pub fn is_retriable(&self) -> bool {
         match self {

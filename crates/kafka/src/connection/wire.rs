@@ -109,7 +109,9 @@ impl Wire {
 
     fn note<T>(&self, outcome: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if let Poll::Ready(Err(error)) = &outcome {
-            self.state.close(CloseReason::Io(error.to_string()));
+            // A peer that ends a TLS connection without saying so has ended it all the same; frames say how long they are.
+            let ended = error.kind() == io::ErrorKind::UnexpectedEof;
+            self.state.close(if ended { CloseReason::EndOfStream } else { CloseReason::Io(error.to_string()) });
         }
         outcome
     }

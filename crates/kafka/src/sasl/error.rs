@@ -65,4 +65,14 @@ impl AuthenticationError {
             Self::Mechanism { .. } | Self::Handshake { .. } | Self::Refused { .. } | Self::NoToken => false,
         }
     }
+
+    /// Whether a setting is at fault rather than who this client says it is.
+    pub fn is_configuration(&self) -> bool {
+        match self {
+            Self::Token(error) => error.is_configuration(),
+            Self::Connection(error) => error.is_distrust(),
+            Self::Mechanism { .. } | Self::Handshake { .. } => true,
+            Self::Refused { .. } | Self::NoToken => false,
+        }
+    }
 }
