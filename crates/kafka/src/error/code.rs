@@ -192,6 +192,11 @@ impl ErrorCode {
         matches!(self.0, 29 | 30 | 31 | 53 | 65)
     }
 
+    /// Whether this client knows what the code means.
+    pub fn is_known(self) -> bool {
+        (-1..=133).contains(&self.0)
+    }
+
     /// The name that Kafka's own documentation and logs use.
     pub fn name(self) -> &'static str {
         match self.0 {

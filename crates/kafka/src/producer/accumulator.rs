@@ -133,7 +133,7 @@ impl Accumulator {
         }
     }
 
-    /// Takes over what metadata says of a topic, and returns whether a leader has changed.
+    /// Takes over what metadata says of a topic, and returns whether a leader has changed or the topic was created anew.
     pub(super) fn update(&mut self, topic: &Topic) -> bool {
         let slot = match self.by_name.get(&topic.name) {
             Some(&slot) => slot,
@@ -151,12 +151,12 @@ impl Accumulator {
             }
         };
         let known = &mut self.topics[slot];
+        let mut changed = known.id != topic.id;
         known.id = topic.id;
         known.partitions = topic.partitions.last().map_or(0, |last| last.index as usize + 1);
         if known.queues.len() < known.partitions {
             known.queues.resize_with(known.partitions, PartitionQueue::default);
         }
-        let mut changed = false;
         known.available.clear();
         for (index, queue) in known.queues.iter_mut().enumerate() {
             let leader = topic.partition(index as i32).and_then(|partition| partition.leader);
@@ -172,10 +172,6 @@ impl Accumulator {
     /// The topics that records have been sent to.
     pub(super) fn topic_names(&self) -> Vec<Arc<str>> {
         self.topics.iter().map(|topic| Arc::clone(&topic.name)).collect()
-    }
-
-    pub(super) fn knows(&self, topic: &str) -> bool {
-        self.by_name.contains_key(topic)
     }
 
     /// Name and id of the topic in this place.
@@ -355,11 +351,6 @@ impl Accumulator {
     /// Remembers a part of a batch that was split.
     pub(super) fn unsettled(&mut self, id: BatchId, outcome: &Arc<Outcome>) {
         self.unsettled.insert(id, Arc::clone(outcome));
-    }
-
-    /// Everything that is not settled.
-    pub(super) fn take_unsettled(&mut self) -> BTreeMap<BatchId, Arc<Outcome>> {
-        std::mem::take(&mut self.unsettled)
     }
 
     /// Keeps a buffer for a later batch, unless it is small or there are enough.

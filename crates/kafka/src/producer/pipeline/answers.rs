@@ -19,8 +19,8 @@ enum Verdict {
     OutOfOrder,
     /// Its parts may be taken.
     TooLarge,
-    /// It will not be taken.
-    Never,
+    /// It will not be taken. That it has not been is unknown unless `certain`.
+    Never { certain: bool },
 }
 
 fn verdict(code: ErrorCode, log_start_offset: i64) -> Verdict {
@@ -34,7 +34,8 @@ fn verdict(code: ErrorCode, log_start_offset: i64) -> Verdict {
         // office while followers caught up (NOT_LEADER_OR_FOLLOWER), or they took too long (REQUEST_TIMED_OUT).
         ErrorCode::NOT_ENOUGH_REPLICAS => Verdict::Again { certain: true },
         _ if code.is_retriable() => Verdict::Again { certain: false },
-        _ => Verdict::Never,
+        // A broker that failed in the middle of it, or a code of the future, does not say how far it got.
+        _ => Verdict::Never { certain: code.is_known() && code != ErrorCode::UNKNOWN_SERVER_ERROR },
     }
 }
 
@@ -147,7 +148,11 @@ impl Pipeline {
                 }
             }
             Verdict::TooLarge if batch.records > 1 => self.split(key, at),
-            Verdict::TooLarge | Verdict::Never => self.fail(key, at, code, answer.message.clone()),
+            Verdict::TooLarge => self.fail(key, at, code, answer.message.clone()),
+            Verdict::Never { certain } => {
+                batch.unknown |= !certain;
+                self.fail(key, at, code, answer.message.clone());
+            }
         }
     }
 

@@ -165,9 +165,10 @@ impl Line {
         }
     }
 
-    /// There is a new leader: no need to wait.
-    pub(super) fn hurry(&mut self) {
+    /// There is a new leader, or a topic made anew: no need to wait. Either may know nothing of the sequence.
+    pub(super) fn new_leader(&mut self) {
         self.retry_at = None;
+        self.proven = None;
     }
 
     /// Begins a new sequence under `identity`, which no batch of this partition has been sent under. Nothing is in flight.

@@ -353,7 +353,7 @@ impl Pipeline {
 
     /// Leaders have changed: what waits for its turn need not wait for the clock as well.
     pub(super) fn leaders_changed(&mut self) {
-        self.lines.values_mut().for_each(Line::hurry);
+        self.lines.values_mut().for_each(Line::new_leader);
     }
 
     /// No producer id will be granted: nothing of this can ever be sent.

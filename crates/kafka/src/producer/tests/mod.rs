@@ -31,6 +31,8 @@ const TOPIC: &str = "grocery.orders.v1";
 /// A request on its way to a broker, or its answer on the way back.
 struct InFlight {
     id: RequestId,
+    /// The topic's id when it was sent.
+    topic: Uuid,
     batches: Vec<(PartitionKey, Bytes)>,
     answer: Option<Vec<(PartitionKey, PartitionAnswer)>>,
 }
@@ -57,6 +59,8 @@ struct World {
     delivery_timeout: Duration,
     topic: Topic,
     logs: BTreeMap<i32, ModelLog>,
+    /// Of the topic's earlier lives.
+    deleted: Vec<(i32, ModelLog)>,
     links: Vec<Link>,
     next_link: u64,
     sent: HashMap<u64, Sent>,
@@ -99,6 +103,7 @@ impl World {
             delivery_timeout,
             logs: topic.partitions.iter().map(|partition| (partition.index, ModelLog::default())).collect(),
             topic,
+            deleted: Vec::new(),
             links: Vec::new(),
             next_link: 0,
             sent: HashMap::new(),
@@ -142,7 +147,8 @@ impl World {
                 |key| accumulator.borrow_mut().take(key),
             ) {
                 let open = self.links.iter_mut().find(|open| open.id == link).unwrap();
-                open.queue.push_back(InFlight { id: outgoing.id, batches: outgoing.batches, answer: None });
+                let topic = self.topic.id;
+                open.queue.push_back(InFlight { id: outgoing.id, topic, batches: outgoing.batches, answer: None });
             }
         }
         if self.pipeline.wants_identity() {
@@ -180,7 +186,8 @@ impl World {
         let broker = self.links[at].broker;
         let oldest = self.links[at].queue.iter().position(|request| request.answer.is_none()).unwrap();
         let batches = self.links[at].queue[oldest].batches.clone();
-        let answer = batches.iter().map(|(key, batch)| (*key, self.answer(broker, *key, batch))).collect();
+        let topic = self.links[at].queue[oldest].topic;
+        let answer = batches.iter().map(|(key, batch)| (*key, self.answer(broker, topic, *key, batch))).collect();
         self.links[at].queue[oldest].answer = Some(answer);
         if self.links[at].cut {
             // Nobody hears it.
@@ -188,7 +195,7 @@ impl World {
         }
     }
 
-    fn answer(&mut self, broker: i32, key: PartitionKey, batch: &Bytes) -> PartitionAnswer {
+    fn answer(&mut self, broker: i32, topic: Uuid, key: PartitionKey, batch: &Bytes) -> PartitionAnswer {
         let mut answer = PartitionAnswer {
             error: None,
             message: None,
@@ -201,7 +208,9 @@ impl World {
         let leads = self.topic.partition(key.partition).unwrap().leader == Some(broker);
         let troubled = self.random.u8(..100) < self.trouble;
         let kind = self.random.u8(..10);
-        answer.error = if !leads {
+        answer.error = if topic != self.topic.id {
+            Some(ErrorCode::UNKNOWN_TOPIC_ID)
+        } else if !leads {
             Some(ErrorCode::NOT_LEADER_OR_FOLLOWER)
         } else if records.len() > self.most_records {
             Some(ErrorCode::MESSAGE_TOO_LARGE)
@@ -215,6 +224,7 @@ impl World {
                 // Appended, and then the leader lost its office or patience.
                 Ok(_) if troubled && kind < 7 => Some(ErrorCode::NOT_LEADER_OR_FOLLOWER),
                 Ok(_) if troubled && kind < 9 => Some(ErrorCode::REQUEST_TIMED_OUT),
+                Ok(_) if troubled => Some(ErrorCode::UNKNOWN_SERVER_ERROR),
                 Ok(offset) => {
                     answer.base_offset = offset;
                     None
@@ -264,6 +274,15 @@ impl World {
         self.pipeline.leaders_changed();
     }
 
+    /// Somebody deletes the topic and creates it again: empty, and without a memory of its producers.
+    fn recreate_the_topic(&mut self) {
+        self.topic.id = Uuid::from_u128(self.topic.id.as_u128() + 1);
+        let emptied = self.logs.iter_mut().map(|(partition, log)| (*partition, std::mem::take(log)));
+        self.deleted.extend(emptied);
+        self.accumulator.update(&self.topic);
+        self.pipeline.leaders_changed();
+    }
+
     fn step(&mut self) {
         match self.random.u8(..100) {
             0..=24 => self.send_record(),
@@ -274,6 +293,7 @@ impl World {
             96 => self.move_a_leader(),
             97 => self.cut_one(),
             98 if self.random.u8(..100) == 0 => self.now += self.delivery_timeout,
+            99 if self.random.u8(..20) == 0 => self.recreate_the_topic(),
             _ => {}
         }
     }
@@ -311,7 +331,8 @@ impl World {
 
     fn check(&self, seed: u64) -> (usize, usize) {
         let (mut acknowledged, mut failed) = (0, 0);
-        for (partition, log) in &self.logs {
+        let lives = || self.logs.iter().chain(self.deleted.iter().map(|(partition, log)| (partition, log)));
+        for (partition, log) in lives() {
             // An epoch fences the one before it, a new id does not: where an id has run out of epochs, a batch that was
             // given up may still come in late. That is after 32,767 gaps.
             let fenced = self.next_producer_id <= FIRST_PRODUCER_ID + 1;
@@ -323,13 +344,16 @@ impl World {
             assert_eq!(distinct.len(), log.records.len(), "seed {seed}: partition {partition} has duplicates");
         }
         for (number, sent) in &self.sent {
-            let log = &self.logs[&sent.partition].records;
-            let place = log.iter().position(|written| written == number);
+            let place = lives()
+                .filter(|(partition, _)| **partition == sent.partition)
+                .find_map(|(_, log)| log.records.iter().position(|written| written == number));
             match sent.result.as_ref().unwrap() {
                 Ok(metadata) => {
                     acknowledged += 1;
-                    let offset = place.map(|place| place as i64);
-                    assert_eq!(Some(metadata.offset), offset, "seed {seed}: record {number} is acknowledged");
+                    let acknowledged_at = usize::try_from(metadata.offset).ok();
+                    let there =
+                        lives().any(|(_, log)| acknowledged_at.and_then(|at| log.records.get(at)) == Some(number));
+                    assert!(there, "seed {seed}: record {number} is acknowledged");
                 }
                 Err(error) => {
                     failed += 1;
