@@ -117,14 +117,8 @@ impl Commits {
         }
         let gone: Vec<TopicPartition> =
             commit.positions.iter().map(|(name, _)| name).filter(|name| !owned(name)).cloned().collect();
-        if !gone.is_empty() {
-            // What is still ours is committed all the same; the next attempt finds the rest.
-            if gone.len() < commit.positions.len() && commit.refused_generation.is_none() && identity.is_some() {
-                let mut ours = commit.positions.clone();
-                ours.retain(|name| !gone.contains(name));
-                self.in_flight = true;
-                return Next::Send(ours);
-            }
+        // What is still ours is committed all the same; once it is, the rest is what went away.
+        if gone.len() == commit.positions.len() {
             let group = self.group.clone();
             return Next::Finished(self.finish(Err(CommitError::Rebalanced { group, partitions: gone })));
         }
@@ -139,7 +133,9 @@ impl Commits {
         match identity {
             Some(identity) if commit.refused_generation != Some(identity.generation) => {
                 self.in_flight = true;
-                Next::Send(commit.positions.clone())
+                let mut ours = commit.positions.clone();
+                ours.retain(|name| !gone.contains(name));
+                Next::Send(ours)
             }
             _ => Next::Wait,
         }

@@ -117,6 +117,28 @@ fn what_is_still_ours_is_committed_when_another_partition_went_away() {
 }
 
 #[test]
+fn what_stayed_ours_is_committed_in_the_next_generation_although_another_partition_went_away() {
+    let mut fixture = Fixture::new(&[0, 1]);
+    assert_eq!(fixture.sent(), [0, 1]);
+    assert!(fixture.answer(&[(0, 22), (1, 22)]).is_none());
+    fixture.owned.retain(|owned| *owned != name(1));
+    fixture.generation = Some(2);
+    assert_eq!(fixture.sent(), [0]);
+    fixture.answer(&[(0, 0)]);
+    assert!(matches!(fixture.finished(), Err(CommitError::Rebalanced { partitions, .. }) if partitions == [name(1)]));
+}
+
+#[test]
+fn what_is_still_ours_is_tried_at_the_same_pace_and_within_the_same_bound() {
+    let mut fixture = Fixture::new(&[0, 5]);
+    assert_eq!(fixture.sent(), [0]);
+    fixture.answer(&[(0, 14)]);
+    assert!(fixture.sent().is_empty(), "the coordinator gets time to load");
+    fixture.now += Duration::from_secs(61);
+    assert!(fixture.finished().unwrap_err().is_retriable(), "and not for ever");
+}
+
+#[test]
 fn an_outage_ends_in_an_error_that_says_what_happened_last() {
     let mut fixture = Fixture::new(&[0]);
     let error = loop {
