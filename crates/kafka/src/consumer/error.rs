@@ -53,6 +53,20 @@ pub enum ConsumerError {
         /// The first offset in the log; -1 if the broker did not say.
         log_start: i64,
     },
+    /// An election cut off the log behind the offset, and there is no rule where to go on. Records that were read beyond
+    /// `log_end` are no more.
+    #[error(
+        "the log of {partition} was read up to {offset} and now ends at {log_end}: an election cut it off, and auto.offset.reset \
+         is none: seek, or set auto.offset.reset to earliest or latest"
+    )]
+    Truncated {
+        /// The partition.
+        partition: TopicPartition,
+        /// Where the next record was expected.
+        offset: i64,
+        /// Where the log ends that is left of what was read.
+        log_end: i64,
+    },
     /// The principal may not read the topic.
     #[error("not authorized to read topic {topic}: the principal needs Read on it (TOPIC_AUTHORIZATION_FAILED)")]
     NotAuthorized {
@@ -110,6 +124,7 @@ impl ConsumerError {
         match self {
             Self::NoOffset { partition, .. }
             | Self::OffsetOutOfRange { partition, .. }
+            | Self::Truncated { partition, .. }
             | Self::Corrupt { partition, .. }
             | Self::Refused { partition, .. }
             | Self::NotAssigned { partition } => Some(partition),

@@ -146,10 +146,6 @@ impl Partitions {
         self.partitions.keys().cloned().collect()
     }
 
-    pub(super) fn contains(&self, partition: &TopicPartition) -> bool {
-        self.partitions.contains_key(partition)
-    }
-
     pub(super) fn is_current(&self, partition: &TopicPartition, stamp: u64) -> bool {
         self.partitions.get(partition).is_some_and(|state| state.stamp == stamp && !state.revoking)
     }
@@ -182,7 +178,7 @@ impl Partitions {
     /// Records between where the application stands and the end of the log, as far as both are known.
     pub(super) fn lag(&self, partition: &TopicPartition) -> Option<i64> {
         let state = self.partitions.get(partition)?;
-        Some((state.high_watermark? - state.position?.offset).max(0))
+        Some(state.high_watermark?.saturating_sub(state.position?.offset).max(0))
     }
 
     /// Sets where to read on. Everything that is queued or on its way is of the past; says whether it is assigned.

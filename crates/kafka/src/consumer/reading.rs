@@ -212,7 +212,7 @@ impl Reading {
         while let Some(front) = front(&self.rest) {
             let corrupt = |problem: String| Corrupt {
                 offset: self.position.offset.max(front.base_offset),
-                next_offset: front.last_offset.saturating_add(1).max(self.position.offset + 1),
+                next_offset: front.last_offset.saturating_add(1).max(self.position.offset.saturating_add(1)),
                 problem: problem.into(),
             };
             // Left in place until it has been read: a corrupt batch is reported again if it is asked for again.

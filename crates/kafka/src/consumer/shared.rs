@@ -95,6 +95,13 @@ impl Shared {
         self.application.notify_one();
     }
 
+    /// No more records will come; says whether that is news.
+    pub(super) fn end(&self) -> bool {
+        let was_running = !std::mem::replace(&mut self.lock().ended, true);
+        self.application.notify_one();
+        was_running
+    }
+
     /// The application agrees to give up what the revocation of this number names.
     pub(super) fn give_up(&self, number: u64) {
         let mut state = self.lock();

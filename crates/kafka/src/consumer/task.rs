@@ -106,6 +106,16 @@ struct Closing {
     committing: bool,
 }
 
+impl Drop for Task {
+    /// Whatever ends the task, nobody is left waiting for records. One that was closed has said so before.
+    fn drop(&mut self) {
+        self.cluster.release(self.consumer);
+        if self.shared.end() {
+            self.shared.fail(ConsumerError::Closed);
+        }
+    }
+}
+
 impl Task {
     pub(super) fn new(
         config: ConsumerConfig,
@@ -179,9 +189,7 @@ impl Task {
                 () = tokio::time::sleep_until(deadline) => {}
             }
         }
-        self.shared.lock().ended = true;
-        self.shared.application.notify_one();
-        self.cluster.release(self.consumer);
+        self.shared.end();
         if let Some(closing) = self.closing.take() {
             // The application may no longer wait for it.
             let _ = closing.reply.send(());

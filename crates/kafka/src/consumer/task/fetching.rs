@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::{Done, Task};
 use crate::consumer::budget::Reservation;
+use crate::consumer::config::OffsetReset;
 use crate::consumer::error::ConsumerError;
 use crate::consumer::fetch::{Fetch, Fetched, PartitionOutcome};
 use crate::consumer::partitions::{ListedAt, Place, Plan, Want};
@@ -129,7 +130,7 @@ impl Task {
             drop(state);
             let partition = want.partition.clone();
             let problem = format!("{} bytes came and no whole batch in them", outcome.records.len()).into();
-            let (offset, next_offset) = (from.offset, from.offset + 1);
+            let (offset, next_offset) = (from.offset, from.offset.saturating_add(1));
             self.halt(want, ConsumerError::Corrupt { partition, offset, next_offset, problem });
             return false;
         };
@@ -142,7 +143,8 @@ impl Task {
             held: Arc::clone(held),
         };
         // A broker that sent what lies behind us would have us ask for the same again and again.
-        let next = if next.offset > from.offset { next } else { Position { offset: from.offset + 1, ..next } };
+        let next =
+            if next.offset > from.offset { next } else { Position { offset: from.offset.saturating_add(1), ..next } };
         state.partitions.queue(chunk, next);
         true
     }
@@ -163,7 +165,7 @@ impl Task {
         match code {
             ErrorCode::OFFSET_OUT_OF_RANGE => self.out_of_range(want, from, outcome.log_start),
             ErrorCode::CORRUPT_MESSAGE => {
-                let (offset, next_offset) = (from.offset, from.offset + 1);
+                let (offset, next_offset) = (from.offset, from.offset.saturating_add(1));
                 let problem = "the broker cannot read it either (CORRUPT_MESSAGE)".into();
                 self.halt(want, ConsumerError::Corrupt { partition: partition.clone(), offset, next_offset, problem });
             }
@@ -196,16 +198,53 @@ impl Task {
 
     /// The log was cut off behind us by an election (KIP-320): what was read beyond its end is no more.
     fn truncated(&mut self, want: &Want, from: Position, end: Position) {
+        let mut state = self.shared.lock();
+        let application = state.partitions.position(&want.partition);
+        let reset = self.config.auto_offset_reset != OffsetReset::None;
+        let Some(position) = after_truncation(application, from, end, reset) else {
+            drop(state);
+            let (partition, offset) = (want.partition.clone(), from.offset);
+            return self.halt(want, ConsumerError::Truncated { partition, offset, log_end: end.offset });
+        };
         tracing::warn!(
             partition = %want.partition, read_to = from.offset, log_end = end.offset,
             "the log was truncated; reading on from its new end"
         );
-        let mut state = self.shared.lock();
-        // What is queued may be of the part that is gone, so it is dropped and fetched again.
-        let application = state.partitions.position(&want.partition).filter(|at| at.offset < end.offset);
-        let position = application.unwrap_or(if end.offset < from.offset { end } else { Position::at(from.offset) });
         if state.partitions.is_current(&want.partition, want.stamp) {
             state.partitions.seek(&want.partition, Place::At(position));
         }
+    }
+}
+
+/// Where to read on in a log that ends at `end` after it was fetched up to `from`; `None` if that is the application's to say,
+/// because it has records that are gone and `auto.offset.reset` is none (Java's `LogTruncationException`).
+///
+/// What is queued may be of the part that is gone, so it is dropped and fetched again from where the application stands. That
+/// goes without an epoch: the one of the part that is gone would only be answered with the same end again.
+fn after_truncation(application: Option<Position>, from: Position, end: Position, reset: bool) -> Option<Position> {
+    match application.filter(|at| at.offset <= end.offset) {
+        Some(at) => Some(Position::at(at.offset)),
+        None if end.offset >= from.offset => Some(Position::at(from.offset)),
+        None => reset.then_some(end),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_that_was_cut_off_is_read_on_from_what_is_left_unless_records_are_gone_and_there_is_no_rule() {
+        let at = Position::at;
+        let (from, end) = (at(20), at(10));
+        let of_a_lost_epoch = Position::from_wire(8, 5);
+        assert_eq!(
+            after_truncation(Some(of_a_lost_epoch), from, end, false),
+            Some(at(8)),
+            "only what is queued is gone"
+        );
+        assert_eq!(after_truncation(Some(at(15)), from, end, true), Some(end));
+        assert_eq!(after_truncation(Some(at(15)), from, end, false), None);
+        assert_eq!(after_truncation(Some(at(20)), from, at(20), false), Some(at(20)), "nothing is gone");
     }
 }
