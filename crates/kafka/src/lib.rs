@@ -12,8 +12,6 @@
 //!
 //! A broker's answer is untrusted input: it can fail a request, not the process.
 
-#![allow(dead_code, reason = "the producer and the consumer are the users of much of this")]
-
 mod admin;
 mod cluster;
 mod config;

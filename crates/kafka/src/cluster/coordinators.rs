@@ -17,6 +17,7 @@ pub(crate) enum CoordinatorKind {
     /// A consumer group.
     Group,
     /// A producer's transactions.
+    #[expect(dead_code, reason = "transactions need it")]
     Transaction,
 }
 

@@ -143,6 +143,7 @@ impl Connection {
     }
 
     /// [`call`](Self::call), but never above `max_version`.
+    #[cfg_attr(not(test), expect(dead_code, reason = "transactions need it"))]
     pub(crate) async fn call_capped<R>(&self, request: R, max_version: i16) -> Result<R::Response, ConnectionError>
     where
         R: Request + Send + 'static,
@@ -213,6 +214,7 @@ impl Connection {
 
     /// The level at which the cluster has finalized a feature, such as `transaction.version` or `group.version`, as of
     /// when this connection was opened.
+    #[expect(dead_code, reason = "transactions need it")]
     pub(crate) fn feature(&self, name: &str) -> Option<i16> {
         self.versions.feature(name)
     }

@@ -265,11 +265,6 @@ impl Membership {
         }
     }
 
-    /// Says whether this member is on its way into a new generation.
-    pub(crate) fn is_rebalancing(&self) -> bool {
-        !matches!(self.state, State::Stable | State::Idle | State::Closed) || self.rejoin.is_some()
-    }
-
     /// Returns what this member owns, including what it is giving up.
     pub(crate) fn owned(&self) -> &BTreeSet<TopicPartition> {
         &self.owned

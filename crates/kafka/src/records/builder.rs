@@ -17,6 +17,7 @@ pub(crate) struct Sequence {
 
 impl Sequence {
     /// What a producer without idempotence sends.
+    #[cfg(test)]
     pub(crate) const NONE: Self = Self { producer_id: -1, producer_epoch: -1, base_sequence: -1 };
 }
 

@@ -18,11 +18,6 @@ impl Batches {
     pub(crate) fn new(frame: Bytes) -> Self {
         Self { rest: frame }
     }
-
-    /// Bytes not yet walked over; what is left at the end is a batch that was cut off.
-    pub(crate) fn rest_len(&self) -> usize {
-        self.rest.len()
-    }
 }
 
 impl Iterator for Batches {
@@ -56,11 +51,6 @@ impl Batch {
         &self.header
     }
 
-    /// Bytes that the records take as they came.
-    pub(crate) fn section_len(&self) -> usize {
-        self.section.len()
-    }
-
     /// Makes the records readable: in place if they are not compressed, else into one allocation of `limit` bytes at
     /// most.
     pub(crate) fn decode(self, limit: usize) -> Result<DecodedBatch, RecordsError> {
@@ -72,6 +62,7 @@ impl Batch {
     }
 
     /// What a control batch says; `None` for an application's records.
+    #[cfg_attr(not(test), expect(dead_code, reason = "transactions need it"))]
     pub(crate) fn control(&self) -> Result<Option<ControlRecord>, RecordsError> {
         if !self.header.control {
             return Ok(None);
