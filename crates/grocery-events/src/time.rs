@@ -17,7 +17,7 @@ pub fn format(at: DateTime<Utc>) -> String {
     at.format(FORMAT).to_string()
 }
 
-/// Reads a time of an event; `None` if it is not exactly of the form that [`format`] writes.
+/// Reads a time of an event; `None` if it is not exactly of the form that [`format()`] writes.
 #[must_use]
 pub fn parse(text: &str) -> Option<DateTime<Utc>> {
     // chrono would also take missing leading zeros and surplus blanks; other readers of the topic would not.

@@ -15,3 +15,4 @@ mod scrape;
 pub mod supervisor;
 
 pub use cli::main;
+pub use sandbox_command::grocery_sandbox;

@@ -124,8 +124,11 @@ fn introduction(sandbox: &Sandbox) -> String {
     text
 }
 
-/// A sandbox with the grocery's topics, schemas and access rules.
-pub(crate) fn grocery_sandbox() -> Result<SandboxConfig, ServiceError> {
+/// A sandbox with the grocery's topics, schemas and access rules; all addresses are free ports of this machine.
+///
+/// # Errors
+/// The built-in access rules cannot be read, which is a fault in this program.
+pub fn grocery_sandbox() -> Result<SandboxConfig, ServiceError> {
     let rules = AccessRules::parse(ACCESS_RULES)
         .map_err(|error| ServiceError::Internal(format!("the built-in access rules: {error}")))?;
     let mut config = SandboxConfig::new(rules);

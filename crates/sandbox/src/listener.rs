@@ -19,7 +19,7 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Handshakes finished and not yet taken up.
 const BACKLOG: usize = 64;
 
-/// What [`axum::serve`] takes connections from.
+/// What [`axum::serve()`] takes connections from.
 pub struct HttpListener {
     address: SocketAddr,
     accepted: mpsc::Receiver<(HttpStream, SocketAddr)>,

@@ -1,6 +1,6 @@
 //! A Schema Registry as Confluent's clients know it: subjects, versions, ids, levels, and the codes of its errors.
 //!
-//! [`Store`](store::Store) is what it knows and decides, without a network; `http` is how it is asked; `access` is who may.
+//! `Store` is what it knows and decides, without a network; `http` is how it is asked; `access` is who may.
 //! Avro only. Which schema may follow which is decided by `schema-registry`'s rules, which are tested against the facts
 //! there; a client that checks locally and a registry that checks again then say the same.
 

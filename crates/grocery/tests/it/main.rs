@@ -1,0 +1,8 @@
+//! The real executable, as people run it: the demo as a whole, and its services alone beside a sandbox.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod alone;
+mod demo;
+mod page;
+mod process;
