@@ -9,6 +9,7 @@ use crate::log::{Retention, TimestampType};
 enum Kind {
     Int,
     Long,
+    Double,
     Text(&'static [&'static str]),
     List(&'static [&'static str]),
 }
@@ -33,24 +34,38 @@ const fn text(name: &'static str, default: &'static str, allowed: &'static [&'st
     Known { name, default, kind: Kind::Text(allowed), least: 0 }
 }
 
+const fn list(name: &'static str, default: &'static str, allowed: &'static [&'static str]) -> Known {
+    Known { name, default, kind: Kind::List(allowed), least: 0 }
+}
+
 /// In the order of their names, with Kafka's defaults. Compaction is accepted and not done: the sandbox keeps what retention keeps.
 const KNOWN: &[Known] = &[
-    Known { name: "cleanup.policy", default: "delete", kind: Kind::List(&["delete", "compact"]), least: 0 },
+    list("cleanup.policy", "delete", &["delete", "compact"]),
+    int("compression.gzip.level", "-1", -1),
+    int("compression.lz4.level", "9", 1),
     text("compression.type", "producer", &["producer", "uncompressed", "gzip", "snappy", "lz4", "zstd"]),
+    int("compression.zstd.level", "3", -131_072),
     long("delete.retention.ms", "86400000", 0),
     long("file.delete.delay.ms", "60000", 0),
     long("flush.messages", "9223372036854775807", 1),
     long("flush.ms", "9223372036854775807", 0),
+    list("follower.replication.throttled.replicas", "", &[]),
     int("index.interval.bytes", "4096", 0),
+    list("leader.replication.throttled.replicas", "", &[]),
+    long("local.retention.bytes", "-2", -2),
+    long("local.retention.ms", "-2", -2),
     long("max.compaction.lag.ms", "9223372036854775807", 1),
     int("max.message.bytes", "1048588", 0),
     long("message.timestamp.after.max.ms", "3600000", 0),
     long("message.timestamp.before.max.ms", "9223372036854775807", 0),
     text("message.timestamp.type", "CreateTime", &["CreateTime", "LogAppendTime"]),
-    text("min.cleanable.dirty.ratio", "0.5", &[]),
+    Known { name: "min.cleanable.dirty.ratio", default: "0.5", kind: Kind::Double, least: 0 },
     long("min.compaction.lag.ms", "0", 0),
     int("min.insync.replicas", "1", 1),
     text("preallocate", "false", &["true", "false"]),
+    text("remote.log.copy.disable", "false", &["true", "false"]),
+    text("remote.log.delete.on.disable", "false", &["true", "false"]),
+    text("remote.storage.enable", "false", &["true", "false"]),
     long("retention.bytes", "-1", -1),
     long("retention.ms", "604800000", -1),
     int("segment.bytes", "1073741824", 14),
@@ -96,7 +111,13 @@ impl TopicSettings {
             Kind::Text(allowed) if !allowed.is_empty() && !allowed.contains(&value) => {
                 return invalid(&format!("String must be one of: {}", allowed.join(", ")));
             }
-            Kind::List(allowed) if value.split(',').any(|item| !allowed.contains(&item.trim())) => {
+            Kind::Double => match value.trim().parse::<f64>() {
+                Ok(ratio) if (0.0..=1.0).contains(&ratio) => {}
+                _ => return invalid("Not a number between 0 and 1"),
+            },
+            Kind::List(allowed)
+                if !allowed.is_empty() && value.split(',').any(|item| !allowed.contains(&item.trim())) =>
+            {
                 return invalid(&format!("Each of the list must be one of: {}", allowed.join(", ")));
             }
             Kind::Text(_) | Kind::List(_) => {}
@@ -147,6 +168,7 @@ impl TopicSettings {
                 Kind::Text(_) => 2,
                 Kind::Int => 3,
                 Kind::Long => 5,
+                Kind::Double => 6,
                 Kind::List(_) => 7,
             },
         })
@@ -180,9 +202,18 @@ mod tests {
         let mut settings = TopicSettings::default();
         assert!(settings.set("retention.ms", "soon").unwrap_err().contains("Not a number"));
         assert!(settings.set("retention.ms", "-2").unwrap_err().contains("at least -1"));
+        assert!(settings.set("min.cleanable.dirty.ratio", "1.5").unwrap_err().contains("between 0 and 1"));
         assert!(settings.set("cleanup.policy", "keep").unwrap_err().contains("delete, compact"));
         assert!(settings.set("retention.days", "7").unwrap_err().contains("Unknown topic config name: retention.days"));
         assert_eq!(settings, TopicSettings::default());
+    }
+
+    #[test]
+    fn settings_stand_in_the_order_of_their_names_and_their_defaults_are_allowed() {
+        assert!(KNOWN.is_sorted_by_key(|known| known.name));
+        for known in KNOWN {
+            TopicSettings::default().set(known.name, known.default).unwrap();
+        }
     }
 
     #[test]

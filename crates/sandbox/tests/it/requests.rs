@@ -46,14 +46,20 @@ pub(crate) struct Case {
 }
 
 /// The names that requests are about.
-struct Names {
+struct Names<'a> {
     about: About,
     topic_id: Uuid,
+    run: &'a str,
 }
 
-impl Names {
-    fn text(&self, known: &'static str) -> StrBytes {
-        StrBytes::from_static_str(if self.about == About::Known { known } else { "nobody" })
+impl Names<'_> {
+    fn text(&self, known: &str) -> StrBytes {
+        StrBytes::from_string(self.own(if self.about == About::Known { known } else { "nobody" }))
+    }
+
+    /// A name that no other test uses.
+    fn own(&self, name: &str) -> String {
+        format!("{name}-{}", self.run)
     }
 
     fn topic(&self) -> TopicName {
@@ -74,9 +80,9 @@ impl Names {
     }
 }
 
-/// Every case, for a topic `orders` with this id and a group `readers`.
-pub(crate) fn all(topic_id: Uuid) -> Vec<Case> {
-    let mut cases = Cases { topic_id, cases: Vec::new() };
+/// Every case, for the topic `orders-RUN` with this id and groups of which some are made on the way.
+pub(crate) fn all(topic_id: Uuid, run: &str) -> Vec<Case> {
+    let mut cases = Cases { topic_id, run: run.to_owned(), cases: Vec::new() };
     records(&mut cases);
     positions(&mut cases);
     groups(&mut cases);
@@ -85,8 +91,17 @@ pub(crate) fn all(topic_id: Uuid) -> Vec<Case> {
     cases.cases
 }
 
+/// The groups that the requests of a run are about.
+pub(crate) fn group_names(run: &str) -> Vec<GroupId> {
+    let names = Names { about: About::Known, topic_id: Uuid::nil(), run };
+    let joined = (2..=9).map(|version| format!("joined-in-version-{version}"));
+    let known = joined.chain(["readers", "emptied"].map(str::to_owned)).map(|name| names.text(&name));
+    known.chain(["nobody", "nothing"].map(|name| StrBytes::from_string(names.own(name)))).map(GroupId).collect()
+}
+
 struct Cases {
     topic_id: Uuid,
+    run: String,
     cases: Vec<Case>,
 }
 
@@ -94,12 +109,13 @@ impl Cases {
     fn add<R: Request<Response: std::fmt::Debug>>(
         &mut self,
         versions: RangeInclusive<i16>,
-        make: impl Fn(&Names, i16) -> R,
+        make: impl Fn(&Names<'_>, i16) -> R,
     ) {
         for version in versions {
             for about in [About::Known, About::Unknown, About::Nothing] {
                 let mut body = BytesMut::new();
-                make(&Names { about, topic_id: self.topic_id }, version).encode(&mut body, version).unwrap();
+                let names = Names { about, topic_id: self.topic_id, run: &self.run };
+                make(&names, version).encode(&mut body, version).unwrap();
                 let body = body.freeze();
                 self.cases.push(Case { api: R::KEY, version, about, body, read: read_answer::<R> });
             }
@@ -140,9 +156,8 @@ fn records(cases: &mut Cases) {
         let topic = DeleteRecordsTopic::default().with_name(names.topic()).with_partitions(vec![partition]);
         DeleteRecordsRequest::default().with_topics(names.list(topic))
     });
-    cases.add(0..=5, |names, _| {
-        let id = (names.about == About::Unknown).then(|| TransactionalId(names.text("")));
-        InitProducerIdRequest::default().with_transactional_id(id).with_transaction_timeout_ms(60_000)
+    cases.add(0..=5, |_, _| {
+        InitProducerIdRequest::default().with_transactional_id(None).with_transaction_timeout_ms(60_000)
     });
 }
 
@@ -181,9 +196,13 @@ fn groups(cases: &mut Cases) {
     cases.add(2..=9, |names, version| {
         let protocol = JoinGroupRequestProtocol::default().with_name(StrBytes::from_static_str("range"));
         // A group of its own for each version, or each would wait for the one before.
-        let group = StrBytes::from_string(format!("joined-in-version-{version}"));
+        let group = match names.about {
+            About::Known => names.text(&format!("joined-in-version-{version}")),
+            About::Unknown => names.text(""),
+            About::Nothing => StrBytes::from_string(names.own("nothing")),
+        };
         JoinGroupRequest::default()
-            .with_group_id(if names.about == About::Known { GroupId(group) } else { names.group() })
+            .with_group_id(GroupId(group))
             .with_member_id(if names.about == About::Unknown { names.text("") } else { StrBytes::new() })
             .with_session_timeout_ms(10_000)
             .with_rebalance_timeout_ms(10_000)
@@ -200,8 +219,7 @@ fn groups(cases: &mut Cases) {
         if version < 3 { request } else { request.with_members(names.list(MemberIdentity::default())) }
     });
     cases.add(0..=6, |names, version| {
-        let known = names.about == About::Known;
-        let group = if known { GroupId(StrBytes::from_static_str("joined-in-version-2")) } else { names.group() };
+        let group = GroupId(names.text("joined-in-version-2"));
         DescribeGroupsRequest::default().with_groups(names.list(group)).with_include_authorized_operations(version >= 3)
     });
     cases.add(0..=5, |names, version| {
@@ -209,9 +227,7 @@ fn groups(cases: &mut Cases) {
         ListGroupsRequest::default().with_states_filter(states)
     });
     cases.add(0..=2, |names, _| {
-        let known = names.about == About::Known;
-        let group = if known { GroupId(StrBytes::from_static_str("emptied")) } else { names.group() };
-        DeleteGroupsRequest::default().with_groups_names(names.list(group))
+        DeleteGroupsRequest::default().with_groups_names(names.list(GroupId(names.text("emptied"))))
     });
 }
 
@@ -222,7 +238,7 @@ fn topics(cases: &mut Cases) {
             .with_name(StrBytes::from_static_str("retention.ms"))
             .with_value(Some(StrBytes::from_static_str("1000")));
         let name = match names.about {
-            About::Known => format!("created-in-version-{version}"),
+            About::Known => names.own(&format!("created-in-version-{version}")),
             About::Unknown | About::Nothing => "no name".to_owned(),
         };
         let topic = CreatableTopic::default()
@@ -234,11 +250,11 @@ fn topics(cases: &mut Cases) {
     });
     cases.add(1..=6, |names, version| {
         let name = match names.about {
-            About::Known => format!("created-in-version-{}", version + 1),
-            About::Unknown | About::Nothing => "nobody".to_owned(),
+            About::Known => names.own(&format!("created-in-version-{}", version + 1)),
+            About::Unknown | About::Nothing => names.own("nobody"),
         };
         let name = TopicName(StrBytes::from_string(name));
-        let request = DeleteTopicsRequest::default();
+        let request = DeleteTopicsRequest::default().with_timeout_ms(1000);
         if version < 6 {
             return request.with_topic_names(names.list(name));
         }
@@ -303,8 +319,7 @@ fn cluster(cases: &mut Cases) {
         DescribeClusterRequest::default().with_include_cluster_authorized_operations(true).with_endpoint_type(wanted)
     });
     cases.add(0..=6, |names, version| {
-        let kind = i8::from(version > 0 && names.about == About::Unknown);
-        let request = FindCoordinatorRequest::default().with_key_type(kind);
+        let request = FindCoordinatorRequest::default();
         if version < 4 {
             request.with_key(names.group().0)
         } else {
@@ -318,7 +333,7 @@ fn cluster(cases: &mut Cases) {
             .with_client_software_name(text("a-client"))
             .with_client_software_version(text("1.0"))
     });
-    cases.add(0..=1, |names, _| SaslHandshakeRequest::default().with_mechanism(names.text("OAUTHBEARER")));
+    cases.add(0..=1, |names, _| SaslHandshakeRequest::default().with_mechanism(names.text("mechanism")));
     cases.add(0..=2, |names, _| {
         let token = Bytes::from_static(b"n,,\x01auth=Bearer t\x01\x01");
         SaslAuthenticateRequest::default().with_auth_bytes(if names.about == About::Nothing {

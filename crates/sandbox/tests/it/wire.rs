@@ -1,16 +1,112 @@
 //! A connection that sends any request in any version.
 
 use std::fmt::Debug;
+use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use kafka_protocol::messages::{RequestHeader, ResponseHeader, SaslAuthenticateRequest, SaslHandshakeRequest};
+use kafka_protocol::messages::create_topics_request::CreatableTopic;
+use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
+use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::{
+    CreateTopicsRequest, DescribeGroupsRequest, FindCoordinatorRequest, ListOffsetsRequest, MetadataRequest,
+    RequestHeader, ResponseHeader, SaslAuthenticateRequest, SaslHandshakeRequest, TopicName,
+};
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
 use sandbox::access::AccessRules;
-use sandbox::{Sandbox, SandboxConfig, TopicSpec};
+use sandbox::{Sandbox, SandboxConfig};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use uuid::Uuid;
 
-/// A sandbox with an open listener and the topic `orders` of three partitions.
+use crate::requests;
+
+/// The broker under test, without a login: a sandbox of its own, or the one that `GROCERY_TEST_BOOTSTRAP` names, so that what the
+/// tests say of Kafka can be held against Kafka.
+pub(crate) struct Broker {
+    pub(crate) address: String,
+    /// A topic of three partitions that no other test uses, and its id.
+    pub(crate) orders: String,
+    pub(crate) orders_id: Uuid,
+    /// Tells this test's names from those of others.
+    pub(crate) run: String,
+    pub(crate) sandbox: Option<Sandbox>,
+}
+
+impl Broker {
+    pub(crate) async fn start() -> Self {
+        let run = Uuid::new_v4().simple().to_string()[..8].to_owned();
+        let (address, sandbox) = match std::env::var("GROCERY_TEST_BOOTSTRAP") {
+            Ok(address) => (address, None),
+            Err(_) => {
+                let sandbox = sandbox().await;
+                (sandbox.endpoints().open.clone().unwrap(), Some(sandbox))
+            }
+        };
+        let mut broker = Self { address, orders: format!("orders-{run}"), orders_id: Uuid::nil(), run, sandbox };
+        let orders = broker.orders.clone();
+        broker.orders_id = broker.create_topic(&orders, 3).await;
+        broker.wait_for_coordinators().await;
+        broker
+    }
+
+    /// Waits until all groups of this test have a coordinator that has loaded them, which the first group of a Kafka has to wait for.
+    async fn wait_for_coordinators(&self) {
+        let groups: Vec<_> = requests::group_names(&self.run);
+        let mut wire = Wire::open(self).await;
+        loop {
+            for group in &groups {
+                wire.call(&FindCoordinatorRequest::default().with_key(group.0.clone()), 3).await.unwrap();
+            }
+            let request = DescribeGroupsRequest::default().with_groups(groups.clone());
+            if wire.call(&request, 5).await.unwrap().groups.iter().all(|group| group.error_code == 0) {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Creates a topic and waits until each partition's leader serves it.
+    pub(crate) async fn create_topic(&self, name: &str, partitions: i32) -> Uuid {
+        let mut wire = Wire::open(self).await;
+        let name = TopicName(StrBytes::from_string(name.to_owned()));
+        let topic = CreatableTopic::default()
+            .with_name(name.clone())
+            .with_num_partitions(partitions)
+            .with_replication_factor(1);
+        let request = CreateTopicsRequest::default().with_topics(vec![topic]).with_timeout_ms(5_000);
+        let created = wire.call(&request, 7).await.unwrap();
+        assert_eq!(created.topics[0].error_code, 0, "{:?}", created.topics[0].error_message);
+        let request = MetadataRequest::default()
+            .with_topics(Some(vec![MetadataRequestTopic::default().with_name(Some(name.clone()))]));
+        let id = loop {
+            let metadata = wire.call(&request, 12).await.unwrap();
+            let topic = &metadata.topics[0];
+            if topic.error_code == 0 && topic.partitions.len() as i32 == partitions {
+                break topic.topic_id;
+            }
+            tokio::task::yield_now().await;
+        };
+        // The metadata may know the leader before it knows itself.
+        let partitions = (0..partitions).map(|index| ListOffsetsPartition::default().with_partition_index(index));
+        let topic = ListOffsetsTopic::default().with_name(name).with_partitions(partitions.collect());
+        let request = ListOffsetsRequest::default().with_topics(vec![topic]);
+        loop {
+            let answer = wire.call(&request, 1).await.unwrap();
+            if answer.topics[0].partitions.iter().all(|partition| partition.error_code == 0) {
+                return id;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    pub(crate) async fn shutdown(self) {
+        if let Some(sandbox) = self.sandbox {
+            sandbox.shutdown().await;
+        }
+    }
+}
+
+/// A sandbox with an open listener.
 pub(crate) async fn sandbox() -> Sandbox {
     sandbox_with(|_| {}).await
 }
@@ -21,7 +117,6 @@ pub(crate) async fn sandbox_with(change: impl FnOnce(&mut SandboxConfig)) -> San
     let mut config = SandboxConfig::new(rules);
     config.open = Some(([127, 0, 0, 1], 0).into());
     config.plaintext = true;
-    config.topics.push(TopicSpec { name: "orders".to_owned(), partitions: 3, settings: Vec::new() });
     change(&mut config);
     Sandbox::start(config).await.unwrap()
 }
@@ -96,6 +191,8 @@ pub(crate) fn first_message(token: &str) -> Bytes {
     format!("n,,\x01auth=Bearer {token}\x01logicalCluster=lkc-sandbox\x01\x01").into()
 }
 
+/// Longer than any wait that a test asks for.
+const PATIENCE: Duration = Duration::from_secs(40);
 const CORRELATION_ID: i32 = 7;
 
 /// A whole frame, its length in front.
@@ -119,9 +216,9 @@ pub(crate) fn frame(key: i16, version: i16, body: &[u8]) -> BytesMut {
 pub(crate) struct Wire(pub(crate) TcpStream);
 
 impl Wire {
-    /// Connects to the open listener.
-    pub(crate) async fn open(sandbox: &Sandbox) -> Self {
-        Self::to(sandbox.endpoints().open.as_ref().unwrap()).await
+    /// Connects to the listener without a login.
+    pub(crate) async fn open(broker: &Broker) -> Self {
+        Self::to(&broker.address).await
     }
 
     /// Connects to the listener that wants a login.
@@ -160,6 +257,10 @@ impl Wire {
 
     /// The next frame; `None` when the broker closes the connection.
     pub(crate) async fn receive(&mut self) -> Option<Bytes> {
+        tokio::time::timeout(PATIENCE, self.frame()).await.expect("an answer, or the end of the connection")
+    }
+
+    async fn frame(&mut self) -> Option<Bytes> {
         let length = self.0.read_i32().await.ok()?;
         let mut answer = vec![0; length as usize];
         self.0.read_exact(&mut answer).await.ok()?;

@@ -35,18 +35,29 @@ const OPERATION_BITS: [(Operation, u8); 9] = [
 /// Metadata by topic id; versions 10 and 11 have the field and may not use it.
 const FIRST_VERSION_WITH_IDS: i16 = 12;
 
+const CLUSTER_ACTION_BIT: u8 = 9;
+
 /// The operations that the caller may do, as Kafka packs them.
 pub(super) fn authorized_operations(broker: &Broker, caller: &Caller<'_>, resource: ResourceKind, name: &str) -> i32 {
-    OPERATION_BITS
+    use Operation::{Alter, AlterConfigs, Create, Delete, Describe, DescribeConfigs, IdempotentWrite, Read, Write};
+    let applies: &[Operation] = match resource {
+        ResourceKind::Topic => &[Read, Write, Create, Describe, Delete, Alter, DescribeConfigs, AlterConfigs],
+        ResourceKind::Group => &[Read, Describe, Delete, DescribeConfigs, AlterConfigs],
+        ResourceKind::Cluster => &[Create, Alter, Describe, DescribeConfigs, AlterConfigs, IdempotentWrite],
+        ResourceKind::TransactionalId => &[Describe, Write],
+        ResourceKind::Subject => &[],
+    };
+    let bits = OPERATION_BITS
         .iter()
-        // IdempotentWrite is an operation of clusters only; Read and Write are none of theirs.
-        .filter(|(operation, _)| match operation {
-            Operation::IdempotentWrite => resource == ResourceKind::Cluster,
-            Operation::Read | Operation::Write => resource != ResourceKind::Cluster,
-            _ => true,
-        })
+        .filter(|(operation, _)| applies.contains(operation))
         .filter(|(operation, _)| broker.rules.allows(&caller.principal, resource, name, *operation))
-        .fold(0, |bits, (_, bit)| bits | 1 << bit)
+        .fold(0, |bits, (_, bit)| bits | 1 << bit);
+    // No rule can give ClusterAction, which is what brokers do to each other.
+    if resource == ResourceKind::Cluster && caller.principal.is_super_user {
+        bits | 1 << CLUSTER_ACTION_BIT
+    } else {
+        bits
+    }
 }
 
 /// Metadata: everything that the caller may see, or the topics it names, by name or by id.

@@ -79,7 +79,7 @@ pub(super) fn describe(
             other => Err(unsupported(other)),
         };
         match described {
-            Ok(configs) => result.with_configs(configs),
+            Ok(configs) => result.with_error_message(None).with_configs(configs),
             Err((error, message)) => result.with_error_code(error.code()).with_error_message(Some(text(message))),
         }
     });
@@ -108,6 +108,7 @@ fn line(setting: &Setting<'_>, synonyms: bool) -> DescribeConfigsResourceResult 
         .with_value(Some(text(setting.value)))
         .with_config_source(if setting.is_default { SOURCE_DEFAULT } else { SOURCE_TOPIC })
         .with_config_type(setting.config_type)
+        .with_documentation(None)
         .with_synonyms(all)
 }
 
@@ -157,7 +158,7 @@ pub(super) fn alter(broker: &Broker, caller: &Caller<'_>, request: AlterConfigsR
             .with_resource_type(resource.resource_type)
             .with_resource_name(resource.resource_name);
         match changed {
-            Ok(()) => response,
+            Ok(()) => response.with_error_message(None),
             Err((error, message)) => response.with_error_code(error.code()).with_error_message(Some(text(message))),
         }
     });
@@ -194,7 +195,7 @@ pub(super) fn alter_incrementally(
             .with_resource_type(resource.resource_type)
             .with_resource_name(resource.resource_name);
         match changed {
-            Ok(()) => response,
+            Ok(()) => response.with_error_message(None),
             Err((error, message)) => response.with_error_code(error.code()).with_error_message(Some(text(message))),
         }
     });

@@ -21,6 +21,9 @@ use super::{Caller, once_each, text};
 use crate::access::{Operation, ResourceKind};
 use crate::groups::{Join, Leave, Sync};
 
+/// SyncGroup, KIP-559.
+const FIRST_SYNC_WITH_PROTOCOL: i16 = 5;
+
 fn millis(value: i32) -> Duration {
     Duration::from_millis(u64::try_from(value).unwrap_or_default())
 }
@@ -95,11 +98,20 @@ pub(super) async fn join(
 }
 
 /// SyncGroup. `None` when the client left while waiting.
-pub(super) async fn sync(broker: &Broker, caller: &Caller<'_>, request: SyncGroupRequest) -> Option<SyncGroupResponse> {
+pub(super) async fn sync(
+    broker: &Broker,
+    caller: &Caller<'_>,
+    request: SyncGroupRequest,
+    version: i16,
+) -> Option<SyncGroupResponse> {
     let failed = |error: ResponseError| SyncGroupResponse::default().with_error_code(error.code());
     let group = request.group_id.0.to_string();
     if let Err(error) = check(broker, caller, &group, Operation::Read) {
         return Some(failed(error));
+    }
+    let named = request.protocol_type.is_some() && request.protocol_name.is_some();
+    if version >= FIRST_SYNC_WITH_PROTOCOL && !named {
+        return Some(failed(ResponseError::InconsistentGroupProtocol));
     }
     let sync = Sync {
         generation: request.generation_id,

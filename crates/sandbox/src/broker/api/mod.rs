@@ -155,7 +155,7 @@ pub(super) async fn handle(broker: &Broker, caller: &Caller<'_>, request: Reques
             Some(response) => request.encode(&response, version),
             None => Ok(Answer::None),
         },
-        ApiKey::SyncGroup => match groups::sync(broker, caller, request.decode()?).await {
+        ApiKey::SyncGroup => match groups::sync(broker, caller, request.decode()?, version).await {
             Some(response) => request.encode(&response, version),
             None => Ok(Answer::None),
         },

@@ -113,7 +113,7 @@ fn append(topic: &Topic, data: PartitionProduceData, version: i16) -> Result<Par
     }
     log::timestamps(&header, &batch).map_err(|error| {
         let code = match error {
-            RecordsError::Compression(_) => ResponseError::CorruptMessage,
+            RecordsError::Compression(_) => ResponseError::UnknownServerError,
             RecordsError::Record { .. } => ResponseError::InvalidRecord,
         };
         (code, Some(error.to_string()))

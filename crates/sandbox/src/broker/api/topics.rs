@@ -70,6 +70,7 @@ pub(super) fn create(broker: &Broker, caller: &Caller<'_>, mut request: CreateTo
                         .with_config_source(if setting.is_default { SOURCE_DEFAULT } else { SOURCE_TOPIC })
                 });
                 result
+                    .with_error_message(None)
                     .with_topic_id(if request.validate_only { Uuid::nil() } else { created.id })
                     .with_num_partitions(created.partitions.len() as i32)
                     .with_replication_factor(REPLICATION_FACTOR)

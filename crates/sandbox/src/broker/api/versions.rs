@@ -41,6 +41,17 @@ const OFFERED: &[(ApiKey, i16, i16)] = &[
 /// librdkafka takes a broker that does not say Produce 0 for one older than 0.10 (KAFKA-18659); Kafka says it and refuses it.
 const ADVERTISED_PRODUCE_MIN: i16 = 0;
 
+/// KIP-511.
+const FIRST_VERSION_WITH_SOFTWARE: i16 = 3;
+
+/// Whether a client's name or version is one: letters and digits, and in between also points and hyphens.
+fn is_software(text: &str) -> bool {
+    let ends = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric());
+    ends(text.bytes().next())
+        && ends(text.bytes().last())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-".contains(&byte))
+}
+
 pub(in super::super) fn is_offered(api: ApiKey, version: i16) -> bool {
     OFFERED.iter().any(|(key, min, max)| *key == api && (*min..=*max).contains(&version))
 }
@@ -56,6 +67,11 @@ pub(in super::super) fn api_versions(request: &Request) -> Result<Answer, Unansw
         response.error_code = ResponseError::UnsupportedVersion.code();
         return request.encode(&response, 0);
     }
-    let _: ApiVersionsRequest = request.decode()?;
+    let message: ApiVersionsRequest = request.decode()?;
+    let (name, version) = (&message.client_software_name, &message.client_software_version);
+    if request.version >= FIRST_VERSION_WITH_SOFTWARE && !(is_software(name) && is_software(version)) {
+        let refused = ApiVersionsResponse::default().with_error_code(ResponseError::InvalidRequest.code());
+        return request.encode(&refused, request.version);
+    }
     request.encode(&response, request.version)
 }
