@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod admin;
+mod groups;
 mod hostile;
 mod logins;
 mod records;
