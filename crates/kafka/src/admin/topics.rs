@@ -164,7 +164,11 @@ impl Admin {
     /// # Errors
     /// An outage.
     pub async fn list_topics(&self) -> Result<BTreeMap<String, Arc<Topic>>, ClusterError> {
-        let all = self.cluster.all_topics().await?;
+        // No list means all of them, as an empty one means none.
+        let request = MetadataRequest::default().with_topics(None).with_allow_auto_topic_creation(false);
+        let answer = self.ask(At::Any, request, |answer| answer.error_code).await?;
+        check("topics", answer.error_code, None)?;
+        let all = Metadata::default().updated(&answer);
         Ok(all.topics().map(|topic| (topic.name.to_string(), Arc::clone(topic))).collect())
     }
 }

@@ -203,13 +203,6 @@ impl Cluster {
         self.inner.pool.release(consumer);
     }
 
-    /// Every topic of the cluster, without making them part of later refreshes.
-    pub(crate) async fn all_topics(&self) -> Result<Metadata, ClusterError> {
-        let connection = self.any_broker().await?;
-        let answer = refresher::ask(&connection, None).await?;
-        Ok(Metadata::default().updated(&answer))
-    }
-
     /// Waits until `check` finds what it looks for in a snapshot, asking for refreshes meanwhile.
     async fn wait_for<T>(
         &self,

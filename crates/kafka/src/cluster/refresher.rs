@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
-use kafka_protocol::messages::{MetadataRequest, TopicName};
+use kafka_protocol::messages::{MetadataRequest, MetadataResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
@@ -145,7 +145,7 @@ pub(super) async fn run(inner: Weak<Inner>, demand: Arc<Demand>, policy: RetryPo
 
 async fn refresh(inner: &Inner, topics: &[String]) -> Result<(), ClusterError> {
     let connection = inner.any_broker().await?;
-    let answer = ask(&connection, Some(topics)).await?;
+    let answer = ask(&connection, topics).await?;
     if let Err(code) = ErrorCode::check(answer.error_code) {
         inner.rebootstrap();
         return Err(ClusterError::refused("metadata", code, None));
@@ -154,18 +154,12 @@ async fn refresh(inner: &Inner, topics: &[String]) -> Result<(), ClusterError> {
     Ok(())
 }
 
-/// One Metadata request: the named topics, or all of them. Never creates a topic.
-pub(super) async fn ask(
-    connection: &Connection,
-    topics: Option<&[String]>,
-) -> Result<kafka_protocol::messages::MetadataResponse, ClusterError> {
-    let named = topics.map(|topics| {
-        let named = |name: &String| {
-            MetadataRequestTopic::default().with_name(Some(TopicName(StrBytes::from_string(name.clone()))))
-        };
-        topics.iter().map(named).collect()
-    });
-    let request = MetadataRequest::default().with_topics(named).with_allow_auto_topic_creation(false);
+/// One Metadata request about the named topics. Never creates a topic.
+async fn ask(connection: &Connection, topics: &[String]) -> Result<MetadataResponse, ClusterError> {
+    let named =
+        |name: &String| MetadataRequestTopic::default().with_name(Some(TopicName(StrBytes::from_string(name.clone()))));
+    let named = topics.iter().map(named).collect();
+    let request = MetadataRequest::default().with_topics(Some(named)).with_allow_auto_topic_creation(false);
     Ok(connection.call(request).await?)
 }
 
