@@ -196,6 +196,23 @@ impl Partitions {
         true
     }
 
+    /// The partitions of a topic have another log, to be read from `place`: what was read, done and committed was of the old
+    /// one. Returns where each stood; one that had not begun has nothing to leave.
+    pub(super) fn new_log(&mut self, topic: &str, place: Place) -> Vec<(TopicPartition, i64)> {
+        let began = |(name, state): (&TopicPartition, &Partition)| {
+            let in_old_log = &*name.topic == topic && !state.revoking;
+            in_old_log.then_some(()).and(state.position).map(|position| (name.clone(), position.offset))
+        };
+        let began: Vec<_> = self.partitions.iter().filter_map(began).collect();
+        for (name, _) in &began {
+            self.seek(name, place);
+            if let Some(state) = self.partitions.get_mut(name) {
+                (state.done, state.committed, state.high_watermark) = (None, None, None);
+            }
+        }
+        began
+    }
+
     /// Partitions whose committed offset must be asked for, which they count as from now on.
     pub(super) fn ask_committed(&mut self, now: Instant) -> Vec<Want> {
         self.ask(now, |place| (place == Place::Committed).then_some(())).into_iter().map(|(want, ())| want).collect()

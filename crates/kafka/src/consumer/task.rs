@@ -3,7 +3,7 @@
 //! One loop: let the clock and the state say what is to be done, start it, wait for whatever comes first. Requests are
 //! futures of this task, so that dropping it drops them. The application is spoken to through [`Shared`], never waited for.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use super::budget::Budget;
 use super::calls::{GroupCalls, PerPartition};
@@ -74,6 +75,8 @@ pub(super) struct Task {
     /// Brokers that did not answer, and when to ask them again.
     away: BTreeMap<i32, (u32, Instant)>,
     missing_topics: MissingTopics,
+    /// Under which id each topic was last seen.
+    topic_ids: HashMap<Arc<str>, Uuid>,
     closing: Option<Closing>,
 }
 
@@ -142,7 +145,9 @@ impl Task {
             next_auto_commit: now + config.auto_commit_interval,
         });
         let budget = Budget::new(config.queued_max_bytes, Arc::clone(&shared.task));
-        let metadata = cluster.watch_metadata();
+        let mut metadata = cluster.watch_metadata();
+        let topic_ids =
+            metadata.borrow_and_update().topics().map(|topic| (Arc::clone(&topic.name), topic.id)).collect();
         Self {
             config,
             cluster,
@@ -158,6 +163,7 @@ impl Task {
             fetching: HashSet::new(),
             away: BTreeMap::new(),
             missing_topics: MissingTopics { next_look: now, next_warning: now + Duration::from_secs(3) },
+            topic_ids,
             closing: None,
         }
     }
@@ -198,6 +204,10 @@ impl Task {
 
     /// Does what the time and the state call for.
     fn advance(&mut self, now: Instant) {
+        // Before any fetch: it would go by the new metadata already.
+        if self.metadata.has_changed().unwrap_or(false) {
+            self.metadata_changed();
+        }
         self.tend_membership(now);
         self.tend_revocation(now);
         self.tend_commits(now);

@@ -4,4 +4,5 @@ mod admin;
 mod cluster;
 mod consumer;
 mod login;
+mod producer;
 mod target;

@@ -166,3 +166,16 @@ fn lag_is_what_lies_between_the_application_and_the_end_of_the_log() {
     partitions.handed_out(&name(0), want.stamp, Position::at(4));
     assert_eq!(partitions.lag(&name(0)), Some(6));
 }
+
+#[test]
+fn a_topic_that_was_created_again_leaves_nothing_of_the_old_log() {
+    let mut partitions = partitions(1);
+    fetch(&mut partitions, &[(0, FULL)]);
+    partitions.done(&[(name(0), Position::at(7))].into_iter().collect());
+    partitions.assign(name(1), Place::Committed);
+    let moved = partitions.new_log("t", Place::Listed(ListedAt::Earliest));
+    assert_eq!(moved, [(name(0), 0)], "the other had not begun");
+    assert_eq!((take(&mut partitions), partitions.uncommitted().len()), (None, 0));
+    assert_eq!(partitions.ask_listed(Instant::now()).len(), 1);
+    assert!(partitions.new_log("another", Place::Halted).is_empty());
+}

@@ -164,7 +164,9 @@ impl Task {
     }
 
     pub(super) fn metadata_changed(&mut self) {
-        let counts = counts(&self.metadata.borrow_and_update());
+        let metadata = Arc::clone(&self.metadata.borrow_and_update());
+        self.leave_deleted_logs(&metadata);
+        let counts = counts(&metadata);
         let now = Instant::now();
         self.with_membership(|member| member.metadata_changed(&counts, now));
     }

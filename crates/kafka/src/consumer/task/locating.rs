@@ -1,12 +1,13 @@
 //! Finding out where to begin: what the group has committed, else what `auto.offset.reset` says.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use tokio::time::Instant;
 
 use super::{Done, Task};
 use crate::TopicPartition;
-use crate::cluster::ClusterError;
+use crate::cluster::{ClusterError, Metadata};
 use crate::consumer::calls::{PerPartition, list_offsets};
 use crate::consumer::config::IsolationLevel;
 use crate::consumer::error::ConsumerError;
@@ -131,6 +132,27 @@ impl Task {
         }
         for want in wants {
             self.try_again(want, now);
+        }
+    }
+
+    /// A topic that was deleted and created again has another log: where the application stood in the old one means nothing there.
+    pub(super) fn leave_deleted_logs(&mut self, metadata: &Metadata) {
+        for topic in metadata.topics().filter(|topic| !topic.id.is_nil()) {
+            let before = self.topic_ids.insert(Arc::clone(&topic.name), topic.id);
+            if before.is_none_or(|before| before == topic.id) {
+                continue;
+            }
+            let reset = self.config.auto_offset_reset;
+            let place = ListedAt::of(reset).map_or(Place::Halted, Place::Listed);
+            for (partition, stood) in self.shared.lock().partitions.new_log(&topic.name, place) {
+                tracing::warn!(
+                    %partition, offset = stood, auto_offset_reset = ?reset,
+                    "the topic was deleted and created again; going on as auto.offset.reset says"
+                );
+                if place == Place::Halted {
+                    self.shared.fail(ConsumerError::OffsetOutOfRange { partition, offset: stood, log_start: -1 });
+                }
+            }
         }
     }
 
