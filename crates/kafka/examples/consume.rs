@@ -1,21 +1,25 @@
-//! Reads topics as a member of a group and prints once a second how fast: `consume BOOTSTRAP GROUP TOPIC [SECONDS]`.
+//! Reads topics as a member of a group and prints once a second how fast: `consume BOOTSTRAP GROUP TOPIC
+//! [SECONDS [ASSIGNOR]]`.
 
 use std::error::Error;
 use std::time::{Duration, Instant};
 
-use kafka::{ClientConfig, Cluster, ConsumerConfig, ConsumerEvent, OffsetReset};
+use kafka::{Assignor, ClientConfig, Cluster, ConsumerConfig, ConsumerEvent, OffsetReset};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).init();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [bootstrap, group, topic, rest @ ..] = &arguments[..] else {
-        return Err("usage: consume BOOTSTRAP GROUP TOPIC [SECONDS]".into());
+        return Err("usage: consume BOOTSTRAP GROUP TOPIC [SECONDS [ASSIGNOR]]".into());
     };
     let seconds = rest.first().map_or(Ok(10), |seconds| seconds.parse())?;
     let cluster = Cluster::connect(ClientConfig::new([bootstrap.as_str()])).await?;
     let mut config = ConsumerConfig::group(group, [topic]);
     config.auto_offset_reset = OffsetReset::Earliest;
+    if let Some(assignor) = rest.get(1) {
+        config.partition_assignment_strategy = vec![Assignor::from_name(assignor).ok_or("no such assignor")?];
+    }
     let mut consumer = cluster.consumer_with(config).await?;
     let end = tokio::time::sleep(Duration::from_secs(seconds));
     tokio::pin!(end);
