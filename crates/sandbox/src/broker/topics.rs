@@ -148,12 +148,12 @@ impl Topics {
     }
 
     /// Changes a topic's settings; nothing changes when `change` fails.
-    pub(crate) fn configure(
+    pub(crate) fn configure<E>(
         &self,
         name: &str,
         validate_only: bool,
-        change: impl FnOnce(&mut TopicSettings) -> Result<(), String>,
-    ) -> Option<Result<(), String>> {
+        change: impl FnOnce(&mut TopicSettings) -> Result<(), E>,
+    ) -> Option<Result<(), E>> {
         let mut topics = self.write();
         let topic = topics.get_mut(name)?;
         let mut settings = topic.settings.clone();

@@ -1,20 +1,27 @@
 //! Topics, settings and groups as their administrator sees them.
 
 use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_topics_request::{
     CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig,
 };
+use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use kafka_protocol::messages::offset_delete_request::{OffsetDeleteRequestPartition, OffsetDeleteRequestTopic};
 use kafka_protocol::messages::{
-    BrokerId, CreateTopicsRequest, GroupId, JoinGroupRequest, ListGroupsRequest, MetadataRequest, OffsetCommitRequest,
+    BrokerId, CreatePartitionsRequest, CreateTopicsRequest, DescribeConfigsRequest, GroupId,
+    IncrementalAlterConfigsRequest, JoinGroupRequest, ListGroupsRequest, MetadataRequest, OffsetCommitRequest,
     OffsetDeleteRequest, TopicName,
 };
 use kafka_protocol::protocol::StrBytes;
 
 use crate::wire::{Broker, Wire};
+
+/// The type of a resource that has settings.
+const TOPIC: i8 = 2;
 
 fn name(name: &str) -> TopicName {
     TopicName(StrBytes::from_string(name.to_owned()))
@@ -152,4 +159,83 @@ async fn offsets_are_deleted_but_of_topics_that_a_member_reads() {
     assert_eq!(error(&broker.orders), Some(ResponseError::GroupSubscribedToTopic.code()));
     assert_eq!(error(&other), Some(0));
     assert_eq!(error("unknown"), Some(ResponseError::UnknownTopicOrPartition.code()));
+}
+
+/// The error of each change, made with IncrementalAlterConfigs.
+async fn alter(wire: &mut Wire, topic: &str, operation: i8, setting: &str, value: Option<&str>) -> i16 {
+    let config = AlterableConfig::default()
+        .with_name(StrBytes::from_string(setting.to_owned()))
+        .with_config_operation(operation)
+        .with_value(value.map(|value| StrBytes::from_string(value.to_owned())));
+    let resource = AlterConfigsResource::default()
+        .with_resource_type(TOPIC)
+        .with_resource_name(name(topic).0)
+        .with_configs(vec![config]);
+    let request = IncrementalAlterConfigsRequest::default().with_resources(vec![resource]);
+    wire.call(&request, 1).await.unwrap().responses[0].error_code
+}
+
+async fn setting(wire: &mut Wire, topic: &str, setting: &str) -> (String, i8) {
+    let resource = DescribeConfigsResource::default()
+        .with_resource_type(TOPIC)
+        .with_resource_name(name(topic).0)
+        .with_configuration_keys(Some(vec![StrBytes::from_string(setting.to_owned())]));
+    let request = DescribeConfigsRequest::default().with_resources(vec![resource]);
+    let config = wire.call(&request, 4).await.unwrap().results.remove(0).configs.remove(0);
+    (config.value.unwrap().to_string(), config.config_source)
+}
+
+#[tokio::test]
+async fn settings_are_set_reset_extended_and_checked() {
+    let broker = Broker::start().await;
+    let mut wire = Wire::open(&broker).await;
+    let orders = broker.orders.clone();
+    let (set, reset, append, subtract) = (0, 1, 2, 3);
+    let invalid = ResponseError::InvalidConfig.code();
+    for (operation, key, value, expected) in [
+        (set, "retention.ms", Some("1000"), 0),
+        (set, "retention.ms", Some("soon"), invalid),
+        (set, "retention.ms", Some("-2"), invalid),
+        (set, "retention.days", Some("7"), invalid),
+        (set, "retention.ms", None, ResponseError::InvalidRequest.code()),
+        (set, "compression.type", Some("brotli"), invalid),
+        (append, "cleanup.policy", Some("compact"), 0),
+        (append, "retention.ms", Some("1"), invalid),
+        (subtract, "cleanup.policy", Some("delete"), 0),
+        (set, "min.cleanable.dirty.ratio", Some("2"), invalid),
+    ] {
+        assert_eq!(alter(&mut wire, &orders, operation, key, value).await, expected, "{operation} {key} {value:?}");
+    }
+    // What was asked for comes to be a moment later where the controller is another process.
+    while setting(&mut wire, &orders, "cleanup.policy").await.0 != "compact" {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(setting(&mut wire, &orders, "retention.ms").await, ("1000".to_owned(), 1));
+    assert_eq!(alter(&mut wire, &orders, reset, "retention.ms", None).await, 0);
+    while setting(&mut wire, &orders, "retention.ms").await != ("604800000".to_owned(), 5) {
+        tokio::task::yield_now().await;
+    }
+    let unknown = ResponseError::UnknownTopicOrPartition.code();
+    assert_eq!(alter(&mut wire, "unknown", set, "retention.ms", Some("1")).await, unknown);
+    broker.shutdown().await;
+}
+
+#[tokio::test]
+async fn partitions_are_added_and_never_taken() {
+    let broker = Broker::start().await;
+    let mut wire = Wire::open(&broker).await;
+    let (invalid, unknown) = (ResponseError::InvalidPartitions, ResponseError::UnknownTopicOrPartition);
+    for (topic, count, expected) in [
+        (broker.orders.as_str(), 2, invalid.code()),
+        (broker.orders.as_str(), 3, invalid.code()),
+        (broker.orders.as_str(), 0, invalid.code()),
+        (broker.orders.as_str(), 5, 0),
+        ("unknown", 5, unknown.code()),
+    ] {
+        let asked = CreatePartitionsTopic::default().with_name(name(topic)).with_count(count).with_assignments(None);
+        let request = CreatePartitionsRequest::default().with_topics(vec![asked]).with_timeout_ms(5_000);
+        let answer = wire.call(&request, 3).await.unwrap();
+        assert_eq!(answer.results[0].error_code, expected, "{topic} {count}");
+    }
+    broker.shutdown().await;
 }

@@ -4,11 +4,14 @@ use std::time::{Duration, Instant};
 
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::error::ResponseError;
+use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
+use kafka_protocol::messages::offset_for_leader_epoch_request::{OffsetForLeaderPartition, OffsetForLeaderTopic};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{
-    ApiVersionsRequest, FetchRequest, FetchResponse, ListOffsetsRequest, ProduceRequest, ProduceResponse, TopicName,
+    ApiVersionsRequest, DeleteRecordsRequest, FetchRequest, FetchResponse, ListOffsetsRequest,
+    OffsetForLeaderEpochRequest, ProduceRequest, ProduceResponse, TopicName,
 };
 use kafka_protocol::protocol::StrBytes;
 
@@ -192,5 +195,49 @@ async fn a_time_leads_to_the_first_record_of_that_time_or_later() {
         let answer = filled.wire.call(&ListOffsetsRequest::default().with_topics(vec![topic]), 8).await.unwrap();
         let found = &answer.topics[0].partitions[0];
         assert_eq!((found.offset, found.timestamp), expected, "for {asked}");
+    }
+}
+
+#[tokio::test]
+async fn records_are_deleted_up_to_an_offset_within_the_log() {
+    let mut filled = Filled::new().await;
+    let out_of_range = ResponseError::OffsetOutOfRange.code();
+    let unknown = ResponseError::UnknownTopicOrPartition.code();
+    for (partition, offset, expected) in [
+        (0, 4, (out_of_range, -1)),
+        (0, -2, (out_of_range, -1)),
+        (0, 2, (0, 2)),
+        (0, 1, (0, 2)),
+        (9, 0, (unknown, -1)),
+        (0, -1, (0, 3)),
+    ] {
+        let asked = DeleteRecordsPartition::default().with_partition_index(partition).with_offset(offset);
+        let topic = DeleteRecordsTopic::default().with_name(filled.orders()).with_partitions(vec![asked]);
+        let request = DeleteRecordsRequest::default().with_topics(vec![topic]).with_timeout_ms(5_000);
+        let answer = filled.wire.call(&request, 2).await.unwrap().topics.remove(0).partitions.remove(0);
+        assert_eq!((answer.error_code, answer.low_watermark), expected, "partition {partition} offset {offset}");
+    }
+    let gone = filled.wire.call(&filled.fetch(2, Duration::ZERO, 1), 12).await.unwrap();
+    assert_eq!(gone.responses[0].partitions[0].error_code, out_of_range);
+}
+
+#[tokio::test]
+async fn the_one_epoch_ends_where_the_log_ends_and_others_are_told_apart() {
+    let mut filled = Filled::new().await;
+    let (fenced, unknown) = (ResponseError::FencedLeaderEpoch.code(), ResponseError::UnknownLeaderEpoch.code());
+    for (current, asked, expected) in [
+        (-1, 0, (0, 0, 3)),
+        (0, 0, (0, 0, 3)),
+        (0, 5, (0, -1, -1)),
+        (-1, -1, (0, -1, -1)),
+        (3, 0, (unknown, -1, -1)),
+        (-2, 0, (fenced, -1, -1)),
+    ] {
+        let partition = OffsetForLeaderPartition::default().with_current_leader_epoch(current).with_leader_epoch(asked);
+        let topic = OffsetForLeaderTopic::default().with_topic(filled.orders()).with_partitions(vec![partition]);
+        let request = OffsetForLeaderEpochRequest::default().with_replica_id((-1).into()).with_topics(vec![topic]);
+        let answer = filled.wire.call(&request, 4).await.unwrap().topics.remove(0).partitions.remove(0);
+        let answered = (answer.error_code, answer.leader_epoch, answer.end_offset);
+        assert_eq!(answered, expected, "epoch {asked}, believing in {current}");
     }
 }

@@ -117,7 +117,7 @@ fn change(
     caller: &Caller<'_>,
     resource: (i8, &str),
     validate_only: bool,
-    change: impl FnOnce(&mut TopicSettings) -> Result<(), String>,
+    change: impl FnOnce(&mut TopicSettings) -> Result<(), Refusal>,
 ) -> Result<(), Refusal> {
     let (resource_type, name) = resource;
     if resource_type != TOPIC {
@@ -130,12 +130,15 @@ fn change(
         .topics
         .configure(name, validate_only, change)
         .ok_or((ResponseError::UnknownTopicOrPartition, "There is no such topic.".to_owned()))?
-        .map_err(|message| (ResponseError::InvalidConfig, message))
+}
+
+fn invalid(message: String) -> Refusal {
+    (ResponseError::InvalidConfig, message)
 }
 
 /// The value that a setting is to have; none is no way to say "the default".
-fn set_value<'a>(name: &str, value: Option<&'a str>) -> Result<&'a str, String> {
-    value.ok_or_else(|| format!("Null value not supported for : {name}"))
+fn set_value<'a>(name: &str, value: Option<&'a str>) -> Result<&'a str, Refusal> {
+    value.ok_or_else(|| (ResponseError::InvalidRequest, format!("Null value not supported for : {name}")))
 }
 
 /// AlterConfigs: what is not named goes back to its default.
@@ -149,7 +152,7 @@ pub(super) fn alter(broker: &Broker, caller: &Caller<'_>, request: AlterConfigsR
             |settings| {
                 *settings = TopicSettings::default();
                 for config in &resource.configs {
-                    settings.set(&config.name, set_value(&config.name, config.value.as_deref())?)?;
+                    settings.set(&config.name, set_value(&config.name, config.value.as_deref())?).map_err(invalid)?;
                 }
                 Ok(())
             },
@@ -181,12 +184,13 @@ pub(super) fn alter_incrementally(
                 for config in &resource.configs {
                     let value = || set_value(&config.name, config.value.as_deref());
                     match config.config_operation {
-                        0 => settings.set(&config.name, value()?)?,
-                        1 => settings.reset(&config.name)?,
-                        2 => settings.change_list(&config.name, value()?, true)?,
-                        3 => settings.change_list(&config.name, value()?, false)?,
-                        other => return Err(format!("Unknown operation {other} for {}.", &*config.name)),
+                        0 => settings.set(&config.name, value()?),
+                        1 => settings.reset(&config.name),
+                        2 => settings.change_list(&config.name, value()?, true),
+                        3 => settings.change_list(&config.name, value()?, false),
+                        other => Err(format!("Unknown operation {other} for {}.", &*config.name)),
                     }
+                    .map_err(invalid)?;
                 }
                 Ok(())
             },
