@@ -96,6 +96,10 @@ pub(super) fn report(outcome: &Outcome) -> String {
         outcome.duplicated(),
     );
     let details = [
+        (
+            outcome.written.saturating_sub(outcome.acknowledged),
+            "on the topic without an acknowledgement: their producer was killed first",
+        ),
         (outcome.lost, "acknowledged, but not on the topic"),
         (outcome.without_pick_list, "without a pick list"),
         (outcome.not_shown, "with a pick list that was not shown"),
