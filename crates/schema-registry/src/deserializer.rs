@@ -13,9 +13,8 @@ use crate::client::RegistryClient;
 use crate::compatibility::ParsedSchema;
 use crate::error::RegistryError;
 use crate::interned::{NotInterned, interned};
-use crate::json_schema::renamed;
 use crate::raw;
-use crate::serializer::resolve;
+use crate::resolution::{by_our_names, resolve};
 use crate::wire::{self, FrameError, SchemaId};
 
 /// How long an id that the registry does not know is taken to be unknown. A stream of records that are not Avro must not
@@ -225,30 +224,6 @@ impl<T: DeserializeOwned> AvroDeserializer<T> {
             unknown.insert(id, (Instant::now(), reason));
         }
     }
-}
-
-/// A writer's schema with the names that `reader` has for its fields: apache-avro resolves records by name alone and knows no
-/// aliases.
-pub(crate) fn by_our_names(
-    reader: &ParsedSchema,
-    text: &str,
-    mut references: Vec<String>,
-) -> Result<(String, Vec<String>), String> {
-    let writer = {
-        let references: Vec<&str> = references.iter().map(String::as_str).collect();
-        ParsedSchema::parse(text, &references).map_err(|error| error.to_string())?
-    };
-    if let Some(obstacle) = reader.cannot_read(&writer).first() {
-        return Err(format!("{} at {}: {}", obstacle.kind.name(), obstacle.path, obstacle.detail));
-    }
-    let renames = reader.renames(&writer)?;
-    if renames.is_empty() {
-        return Ok((text.to_owned(), references));
-    }
-    for reference in &mut references {
-        *reference = renamed(reference, &renames)?;
-    }
-    Ok((renamed(text, &renames)?, references))
 }
 
 impl<T> std::fmt::Debug for AvroDeserializer<T> {

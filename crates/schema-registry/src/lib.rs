@@ -20,6 +20,7 @@ mod http;
 mod interned;
 mod json_schema;
 mod raw;
+mod resolution;
 mod serializer;
 mod types;
 pub mod wire;

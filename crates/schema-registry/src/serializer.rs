@@ -9,10 +9,10 @@ use serde::Serialize;
 
 use crate::client::RegistryClient;
 use crate::compatibility::ParsedSchema;
-use crate::deserializer::by_our_names;
 use crate::error::RegistryError;
 use crate::interned::interned;
 use crate::raw;
+use crate::resolution::{by_our_names, resolve};
 use crate::types::{SchemaText, Version};
 use crate::wire;
 
@@ -211,32 +211,4 @@ fn strictly_compatible(local: &str, other: &str, references: &[String]) -> Resul
         None => Ok(()),
         Some(obstacle) => Err(format!("{} at {}: {}", obstacle.kind.name(), obstacle.path, obstacle.detail)),
     }
-}
-
-/// The texts that a schema builds on, each after those that it needs itself.
-pub(crate) async fn resolve(client: &RegistryClient, schema: &SchemaText) -> Result<Vec<String>, RegistryError> {
-    /// More than this goes round in circles.
-    const MOST_REFERENCES: usize = 100;
-    let mut found: Vec<String> = Vec::new();
-    let mut fetched = 0;
-    // What a schema builds on comes before it: it is put back, to be taken once that is done.
-    let mut open = vec![(schema.clone(), false)];
-    while let Some((text, done)) = open.pop() {
-        if done {
-            if !found.contains(&text.schema) {
-                found.push(text.schema);
-            }
-            continue;
-        }
-        let references = text.references.clone();
-        open.push((text, true));
-        for reference in references.iter().take(MOST_REFERENCES - fetched) {
-            let version = client.version(&reference.subject, Version::Number(reference.version)).await?;
-            fetched += 1;
-            open.push((version.text, false));
-        }
-    }
-    // The last one is the schema itself.
-    found.pop();
-    Ok(found)
 }
