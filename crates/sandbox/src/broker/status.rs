@@ -93,7 +93,9 @@ impl Counters {
         if denials.back() != Some(&denial) {
             warn!(
                 principal = denial.principal,
-                "denied {operation} on {resource} '{name}': no rule of the access file allows it"
+                // The name is the client's, and may hold what a terminal would obey.
+                "denied {operation} on {resource} '{}': no rule of the access file allows it",
+                name.escape_debug()
             );
             if denials.len() == REMEMBERED_DENIALS {
                 denials.pop_front();
