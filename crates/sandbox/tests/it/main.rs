@@ -6,6 +6,7 @@ mod admin;
 mod groups;
 mod hostile;
 mod logins;
+mod recorded;
 mod records;
 mod requests;
 mod versions;

@@ -1,23 +1,12 @@
 //! Every offered version of every offered API gets a well-formed answer, with the errors that Kafka gives.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use kafka_protocol::messages::ApiVersionsRequest;
 
+use crate::recorded::Answers;
 use crate::requests;
 use crate::wire::{Broker, Wire};
-
-/// What Apache Kafka 4.3.1 answered, one line for an API, what is asked about and the error codes, with the versions that it holds for:
-/// `GROCERY_TEST_BOOTSTRAP=... GROCERY_TEST_RECORD=crates/sandbox/tests/it/kafka-errors.txt cargo test -p sandbox --test it versions`.
-const RECORDED: &str = include_str!("kafka-errors.txt");
-
-/// The error codes in an answer's `Debug` text, each once.
-fn errors(answer: &str) -> String {
-    let codes = answer.split("error_code: ").skip(1);
-    let codes: BTreeSet<&str> =
-        codes.filter_map(|rest| rest.split(|c: char| c != '-' && !c.is_ascii_digit()).next()).collect();
-    codes.into_iter().collect::<Vec<_>>().join(",")
-}
 
 #[tokio::test]
 async fn every_version_of_every_api_is_answered_as_kafka_does() {
@@ -39,28 +28,16 @@ async fn every_version_of_every_api_is_answered_as_kafka_does() {
         assert_eq!(covered, offered);
     }
 
-    let mut answers: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut answers = Answers::default();
     for case in cases {
-        let answer = match wire.exchange(case.api, case.version, &case.body).await {
-            Some(frame) => errors(&(case.read)(frame, case.version)),
+        match wire.exchange(case.api, case.version, &case.body).await {
+            Some(frame) => answers.add(&case, Some(&(case.read)(frame, case.version))),
             None => {
+                answers.add(&case, None);
                 wire = Wire::open(&broker).await;
-                "closed".to_owned()
             }
-        };
-        let line = format!("API {:2} about {:?}: {answer}", case.api, case.about);
-        answers.entry(line).or_default().push(case.version.to_string());
-    }
-    let lines = answers.into_iter().map(|(line, versions)| format!("{line} in versions {}\n", versions.join(",")));
-    let answered: String = lines.collect();
-    match std::env::var("GROCERY_TEST_RECORD") {
-        Ok(path) => std::fs::write(std::path::Path::new("../..").join(path), answered).unwrap(),
-        Err(_) => {
-            let (answered, recorded): (BTreeSet<_>, BTreeSet<_>) =
-                (answered.lines().collect(), RECORDED.lines().collect());
-            let differences: Vec<_> = answered.symmetric_difference(&recorded).collect();
-            assert!(differences.is_empty(), "{differences:#?}");
         }
     }
+    answers.compare("kafka-errors.txt", include_str!("kafka-errors.txt"));
     broker.shutdown().await;
 }

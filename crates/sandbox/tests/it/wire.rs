@@ -226,19 +226,25 @@ impl Wire {
         Self::to(&sandbox.endpoints().kafka).await
     }
 
-    async fn to(address: &str) -> Self {
+    /// Connects to an address.
+    pub(crate) async fn to(address: &str) -> Self {
         Self(TcpStream::connect(address).await.unwrap())
     }
 
     /// Connects and logs in as one of the clients of the access rules.
     pub(crate) async fn log_in(sandbox: &Sandbox, client: &str) -> Self {
         let mut wire = Self::guarded(sandbox).await;
-        let handshake = SaslHandshakeRequest::default().with_mechanism(StrBytes::from_static_str("OAUTHBEARER"));
-        assert_eq!(wire.call(&handshake, 1).await.unwrap().error_code, 0);
-        let message = first_message(&token(sandbox, client).await);
-        let answer = wire.call(&SaslAuthenticateRequest::default().with_auth_bytes(message), 2).await.unwrap();
-        assert_eq!((answer.error_code, answer.auth_bytes.len()), (0, 0), "{:?}", answer.error_message);
+        wire.authenticate(&token(sandbox, client).await).await;
         wire
+    }
+
+    /// Logs in with a token.
+    pub(crate) async fn authenticate(&mut self, token: &str) {
+        let handshake = SaslHandshakeRequest::default().with_mechanism(StrBytes::from_static_str("OAUTHBEARER"));
+        assert_eq!(self.call(&handshake, 1).await.unwrap().error_code, 0);
+        let request = SaslAuthenticateRequest::default().with_auth_bytes(first_message(token));
+        let answer = self.call(&request, 2).await.unwrap();
+        assert_eq!((answer.error_code, answer.auth_bytes.len()), (0, 0), "{:?}", answer.error_message);
     }
 
     /// Sends a request; `None` when the broker closes the connection instead of answering.

@@ -105,13 +105,13 @@ pub(super) async fn sync(
     version: i16,
 ) -> Option<SyncGroupResponse> {
     let failed = |error: ResponseError| SyncGroupResponse::default().with_error_code(error.code());
-    let group = request.group_id.0.to_string();
-    if let Err(error) = check(broker, caller, &group, Operation::Read) {
-        return Some(failed(error));
-    }
     let named = request.protocol_type.is_some() && request.protocol_name.is_some();
     if version >= FIRST_SYNC_WITH_PROTOCOL && !named {
         return Some(failed(ResponseError::InconsistentGroupProtocol));
+    }
+    let group = request.group_id.0.to_string();
+    if let Err(error) = check(broker, caller, &group, Operation::Read) {
+        return Some(failed(error));
     }
     let sync = Sync {
         generation: request.generation_id,
