@@ -17,6 +17,9 @@ pub enum CloseReason {
     /// The network failed.
     #[error("{0}")]
     Io(String),
+    /// The broker does not accept this side of the TLS handshake, which TLS 1.3 says only after it has ended here.
+    #[error("{0}")]
+    Distrusted(String),
     /// A request was not answered in time, so that later answers cannot be trusted to be near.
     #[error("{api:?} was not answered within {after:?}")]
     Unanswered {
@@ -56,7 +59,9 @@ pub enum ConnectionError {
         problem: Arc<str>,
     },
     /// The TLS handshake failed.
-    #[error("TLS handshake with {broker} failed: {problem} (see security.protocol, ssl.ca.location)")]
+    #[error(
+        "TLS handshake with {broker} failed: {problem} (see security.protocol, ssl.ca.location and, for mutual TLS, ssl.certificate.location)"
+    )]
     Tls {
         /// `host:port`.
         broker: String,

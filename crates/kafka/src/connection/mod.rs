@@ -90,7 +90,12 @@ impl Connection {
             gate: Mutex::new(()),
             in_flight: Arc::new(InFlight::default()),
         };
-        connection.versions = connection.ask_versions().await?;
+        connection.versions = match connection.ask_versions().await {
+            Err(ConnectionError::Closed { broker, reason: CloseReason::Distrusted(problem), .. }) => {
+                return Err(ConnectionError::Tls { broker, problem: problem.into(), refused: true });
+            }
+            answer => answer?,
+        };
         Ok(connection)
     }
 

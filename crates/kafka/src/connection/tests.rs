@@ -259,3 +259,49 @@ async fn a_large_request_arrives_whole_through_a_full_pipe() {
     let (answer, ()) = tokio::join!(connection.call(request), script);
     answer.unwrap();
 }
+
+/// What a client of TLS 1.3 sees of a broker that wants another certificate: its own handshake ends well, its first read fails.
+struct RefusedAfterTheHandshake;
+
+impl tokio::io::AsyncRead for RefusedAfterTheHandshake {
+    fn poll_read(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+        _: &mut tokio::io::ReadBuf<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        use tokio_rustls::rustls::{AlertDescription, Error};
+        let alert = Error::AlertReceived(AlertDescription::CertificateRequired);
+        std::task::Poll::Ready(Err(std::io::Error::new(std::io::ErrorKind::InvalidData, alert)))
+    }
+}
+
+impl tokio::io::AsyncWrite for RefusedAfterTheHandshake {
+    fn poll_write(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+        bytes: &[u8],
+    ) -> std::task::Poll<std::io::Result<usize>> {
+        std::task::Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test]
+async fn a_client_certificate_that_the_broker_refuses_is_no_outage() {
+    let error = Connection::open(Box::new(RefusedAfterTheHandshake), "b:1".to_owned(), &options()).await.unwrap_err();
+    assert!(error.is_distrust() && !error.is_retriable(), "{error}");
+    assert!(error.to_string().contains("ssl.certificate.location"), "{error}");
+}

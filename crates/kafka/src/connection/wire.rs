@@ -111,7 +111,11 @@ impl Wire {
         if let Poll::Ready(Err(error)) = &outcome {
             // A peer that ends a TLS connection without saying so has ended it all the same; frames say how long they are.
             let ended = error.kind() == io::ErrorKind::UnexpectedEof;
-            self.state.close(if ended { CloseReason::EndOfStream } else { CloseReason::Io(error.to_string()) });
+            self.state.close(match tls::distrust(error) {
+                Some(problem) => CloseReason::Distrusted(problem),
+                None if ended => CloseReason::EndOfStream,
+                None => CloseReason::Io(error.to_string()),
+            });
         }
         outcome
     }

@@ -137,3 +137,44 @@ async fn a_token_for_another_audience_is_refused_with_what_to_check() {
     assert!(error.is_authentication() && error.is_fatal(), "{error}");
     assert!(error.to_string().contains("invalid_token") && error.to_string().contains("identityPoolId"), "{error}");
 }
+
+/// An Apache Kafka that wants a certificate, then the API key `KEY` with the secret `s3cret`, and that again every 4 s
+/// (`ssl.client.auth=required`, PLAIN, `connections.max.reauth.ms=4000`).
+fn with_a_certificate_and_an_api_key(password: &str) -> ClientConfig {
+    let variable = |name: &str| std::env::var(name).unwrap_or_else(|_| panic!("{name} is needed"));
+    let folder = std::path::PathBuf::from(variable("GROCERY_TEST_MTLS_FOLDER"));
+    let mut config = ClientConfig::new([variable("GROCERY_TEST_MTLS_BOOTSTRAP")]);
+    config.transport = Transport::Tls(TlsOptions {
+        ca_file: Some(folder.join("ca.pem")),
+        certificate_file: Some(folder.join("client.pem")),
+        key_file: Some(folder.join("client.key")),
+        ..TlsOptions::default()
+    });
+    config.sasl = Some(Sasl::Plain { username: "KEY".to_owned(), password: password.to_owned().into() });
+    config.api_timeout = Duration::from_secs(10);
+    config
+}
+
+#[tokio::test]
+#[ignore = "needs a broker with mutual TLS and PLAIN"]
+async fn a_certificate_and_an_api_key_are_shown_as_often_as_the_broker_asks() {
+    let cluster = Cluster::connect(with_a_certificate_and_an_api_key("s3cret")).await.unwrap();
+    let (requests, slowest) = ask_for(Duration::from_secs(15), &cluster).await;
+    println!("{requests} requests, slowest {slowest:?}");
+}
+
+#[tokio::test]
+#[ignore = "needs a broker with mutual TLS and PLAIN"]
+async fn a_missing_certificate_and_a_wrong_api_secret_are_told_apart() {
+    let error = Cluster::connect(with_a_certificate_and_an_api_key("wrong")).await.unwrap_err();
+    assert!(error.is_authentication() && error.is_fatal(), "{error}");
+    assert!(error.to_string().contains("sasl.password"), "{error}");
+
+    let mut config = with_a_certificate_and_an_api_key("s3cret");
+    if let Transport::Tls(tls) = &mut config.transport {
+        (tls.certificate_file, tls.key_file) = (None, None);
+    }
+    let error = Cluster::connect(config).await.unwrap_err();
+    assert!(error.to_string().contains("ssl.certificate.location"), "{error}");
+    assert!(error.is_fatal(), "{error}");
+}
