@@ -147,6 +147,9 @@ async fn a_topic_that_is_deleted_and_made_again_is_written_to_and_read_on() {
     old.await.unwrap();
     let partition = TopicPartition::new(name.as_str(), 0);
     let mut config = ConsumerConfig::assigned([(partition, StartFrom::Earliest)]);
+    config.auto_offset_reset = kafka::OffsetReset::None;
+    let mut careful = cluster.consumer_with(config.clone()).await.unwrap();
+    timeout(PATIENCE, careful.next_batch()).await.unwrap().unwrap().unwrap();
     config.auto_offset_reset = kafka::OffsetReset::Earliest;
     let mut consumer = cluster.consumer_with(config).await.unwrap();
     let records = |text: &'static str| (0..50).map(|_| Record::to(name.clone()).value(text)).collect::<Vec<_>>();
@@ -171,5 +174,13 @@ async fn a_topic_that_is_deleted_and_made_again_is_written_to_and_read_on() {
         values.extend(batch.iter().map(|record| record.value().unwrap().to_vec()));
     }
     assert!(values.iter().all(|value| value == b"new") && values.len() == 50, "{} records", values.len());
+
+    let error = loop {
+        match timeout(PATIENCE, careful.next_batch()).await.expect("a word in time") {
+            Ok(batch) => assert!(batch.unwrap().iter().all(|record| record.value() == Some(b"old"))),
+            Err(error) => break error,
+        }
+    };
+    assert!(error.to_string().contains("auto.offset.reset"), "{error}");
     cluster.admin().delete_topics([name]).await.unwrap();
 }

@@ -144,7 +144,9 @@ impl Task {
             }
             let reset = self.config.auto_offset_reset;
             let place = ListedAt::of(reset).map_or(Place::Halted, Place::Listed);
-            for (partition, stood) in self.shared.lock().partitions.new_log(&topic.name, place) {
+            // By itself: in the head of the loop the lock would be held through it.
+            let stood = self.shared.lock().partitions.new_log(&topic.name, place);
+            for (partition, stood) in stood {
                 tracing::warn!(
                     %partition, offset = stood, auto_offset_reset = ?reset,
                     "the topic was deleted and created again; going on as auto.offset.reset says"
