@@ -16,8 +16,8 @@ use crate::pace::Pacer;
 use crate::source::{Next, Source};
 use crate::{Args, Rate};
 
-/// Orders that wait to be written down as acknowledged. The producer's own bound on bytes is the one that holds back.
-const UNACKNOWLEDGED: usize = 100_000;
+/// Orders that wait to be written down as acknowledged.
+const UNACKNOWLEDGED: usize = 20_000;
 
 /// Makes and sends orders until their number is reached, the baskets end, or the shutdown; then waits until every order
 /// that was sent is acknowledged.
@@ -47,16 +47,16 @@ pub async fn run(context: Context, args: Args) -> Result<(), ServiceError> {
     let (sent, inbox) = mpsc::channel(UNACKNOWLEDGED);
     // Cancelled when writing down fails, so that no more orders are made in vain.
     let stop = context.shutdown.child_token();
-    let bookkeeper = tokio::spawn(keep_books(context.clone(), inbox, audit, stop.clone()));
+    let desk = Desk { producer, topic: context.config.orders_topic().to_owned() };
+    let bookkeeper = tokio::spawn(keep_books(context.clone(), desk.clone(), inbox, audit, stop.clone()));
     let maker = Maker {
         orders: OrderMaker::new(catalogue, args.seed),
         pacer: Pacer::new(args.rate, Instant::now()),
-        topic: context.config.orders_topic().to_owned(),
         left: args.orders,
         rate: args.rate,
         source,
         events,
-        producer: &producer,
+        desk,
         sent,
         stop,
     };
@@ -66,21 +66,48 @@ pub async fn run(context: Context, args: Args) -> Result<(), ServiceError> {
     made.and(kept)
 }
 
+/// Where orders are handed to the producer.
+#[derive(Clone)]
+struct Desk {
+    producer: Producer,
+    topic: String,
+}
+
+impl Desk {
+    /// Waits for room, not for the broker. `None` if `stop` came first.
+    async fn send(
+        &self,
+        order: &str,
+        value: &[u8],
+        stop: &CancellationToken,
+    ) -> Result<Option<Delivery>, ServiceError> {
+        let mut outage = Outage::of("the Kafka cluster", "bootstrap.servers");
+        let attempt = || self.producer.send(Record::to(&self.topic).key(order.as_bytes()).value(value));
+        Ok(wait_out(&mut outage, stop, kafka::ProducerError::is_retriable, attempt).await?)
+    }
+}
+
+/// An order on its way: what to send again should it not arrive, and word of its arrival.
+struct Sent {
+    order_id: String,
+    value: Vec<u8>,
+    delivery: Delivery,
+}
+
 /// Makes orders and hands them to the producer.
-struct Maker<'a> {
+struct Maker {
     source: Source,
     orders: OrderMaker,
     pacer: Pacer,
     rate: Rate,
     left: Option<u64>,
-    topic: String,
     events: AvroSerializer<GroceryOrder>,
-    producer: &'a Producer,
-    sent: mpsc::Sender<(String, Delivery)>,
+    desk: Desk,
+    sent: mpsc::Sender<Sent>,
     stop: CancellationToken,
 }
 
-impl Maker<'_> {
+impl Maker {
     async fn run(mut self) -> Result<(), ServiceError> {
         while self.left != Some(0) && self.due().await {
             let next = tokio::select! {
@@ -134,34 +161,29 @@ impl Maker<'_> {
         };
         let mut value = Vec::new();
         self.events.encode(&order, &mut value)?;
-        let mut outage = Outage::of("the Kafka cluster", "bootstrap.servers");
-        let attempt = || {
-            let record = Record::to(&self.topic).key(order.key().as_bytes()).value(value.as_slice());
-            self.producer.send(record)
-        };
-        let delivery = wait_out(&mut outage, &self.stop, kafka::ProducerError::is_retriable, attempt).await?;
-        let Some(delivery) = delivery else { return Ok(false) };
+        let Some(delivery) = self.desk.send(order.key(), &value, &self.stop).await? else { return Ok(false) };
         if let Some(left) = &mut self.left {
             *left -= 1;
         }
         // The books end early only on an error, which they return.
-        Ok(self.sent.send((order.order_id, delivery)).await.is_ok())
+        Ok(self.sent.send(Sent { order_id: order.order_id, value, delivery }).await.is_ok())
     }
 }
 
-/// Writes down every order that is acknowledged. An order that is not acknowledged in the end is an error that is told and
-/// counted; it was never promised to anyone.
+/// Writes down every order that is acknowledged. One that surely was not written is sent again; one that may have been is
+/// not, since a second copy would be a second order: it is told and counted, and was never promised to anyone.
 async fn keep_books(
     context: Context,
-    mut inbox: mpsc::Receiver<(String, Delivery)>,
+    desk: Desk,
+    mut inbox: mpsc::Receiver<Sent>,
     mut audit: AuditLog,
     stop: CancellationToken,
 ) -> Result<(), ServiceError> {
-    let _stop_on_error = stop.clone().drop_guard();
+    let _stop_on_error = stop.drop_guard();
     let acknowledged = Progress::of("orders acknowledged");
     let unwritable = |error: grocery_events::AuditError| ServiceError::Usage(error.to_string());
     loop {
-        let (order, delivery) = match inbox.try_recv() {
+        let sent = match inbox.try_recv() {
             Ok(next) => next,
             Err(_) => {
                 audit.flush().map_err(unwritable)?;
@@ -171,21 +193,40 @@ async fn keep_books(
                 }
             }
         };
-        match delivery.await {
-            Ok(_) => {
-                audit.line(&order).map_err(unwritable)?;
-                acknowledged.add(1);
-                context.metrics.records_out(1);
-            }
-            Err(error) if error.is_retriable() => {
-                context.metrics.error("delivery");
-                let perhaps = if error.written() == Written::No { "is not" } else { "may be" };
-                tracing::error!(order, "not acknowledged, it {perhaps} on the topic: {error}");
-            }
-            Err(error) => return Err(error.into()),
+        if arrived(&context, &desk, &sent.order_id, &sent.value, sent.delivery).await? {
+            audit.line(&sent.order_id).map_err(unwritable)?;
+            acknowledged.add(1);
+            context.metrics.records_out(1);
         }
     }
     audit.flush().map_err(unwritable)?;
     tracing::info!("{} orders acknowledged, none under way", acknowledged.total());
     Ok(())
+}
+
+/// Waits for an order's acknowledgement, and sends it again as long as it surely is not on the topic. A shutdown does not end
+/// this: the drain has a bound of its own.
+async fn arrived(
+    context: &Context,
+    desk: &Desk,
+    order: &str,
+    value: &[u8],
+    mut delivery: Delivery,
+) -> Result<bool, ServiceError> {
+    loop {
+        let Err(error) = delivery.await else { return Ok(true) };
+        context.metrics.error("delivery");
+        if !error.is_retriable() {
+            return Err(error.into());
+        }
+        if error.written() == Written::Maybe {
+            tracing::error!(order, "not acknowledged, and not sent again since it may be on the topic: {error}");
+            return Ok(false);
+        }
+        tracing::warn!(order, "the order is sent again: {error}");
+        match desk.send(order, value, &CancellationToken::new()).await? {
+            Some(again) => delivery = again,
+            None => return Ok(false),
+        }
+    }
 }

@@ -85,6 +85,24 @@ async fn an_outage_of_the_broker_loses_and_doubles_nothing() {
 }
 
 #[tokio::test]
+async fn orders_that_surely_were_not_written_are_sent_again_after_an_outage_longer_than_their_delivery_timeout() {
+    let sandbox = sandbox().await;
+    let times = ["request.timeout.ms=500", "delivery.timeout.ms=1000"].map(|time| ["--set", time]);
+    let arguments = [&["--orders", "600", "--rate", "200"], times.as_flattened()].concat();
+    let mut orders = service(&sandbox, "order-producer", &arguments);
+    orders.says("orders acknowledged").await;
+    sandbox.pause(Part::Broker);
+    orders.says("the order is sent again").await;
+    sandbox.resume(Part::Broker);
+    let ended = orders.ended().await;
+    assert_eq!(ended.code, Some(0), "{}", ended.said);
+    // What was on its way in the moment of the outage may be there or not, and is told.
+    let doubtful = ended.said.matches("may be on the topic").count() as i64;
+    let there = orders_on_the_topic(&sandbox).await;
+    assert!((600 - doubtful..=600).contains(&there), "{there} with {doubtful} in doubt:\n{}", ended.said);
+}
+
+#[tokio::test]
 async fn what_waiting_cannot_mend_ends_a_service_with_a_line_and_a_code_of_its_own() {
     let sandbox = sandbox().await;
     let set = |setting: &'static str| vec!["--orders", "1", "--set", setting];
