@@ -142,3 +142,17 @@ async fn an_application_that_keeps_all_its_batches_is_still_given_more() {
     assert_eq!(values, (0..5_000).collect::<Vec<_>>());
     topic.delete().await;
 }
+
+/// Not on one runtime: the consumer's task ends with the first, as it would by a panic.
+#[test]
+fn an_application_whose_consumer_has_ended_is_told_so() {
+    let runtime = || tokio::runtime::Runtime::new().unwrap();
+    let first = runtime();
+    let mut consumer = first.block_on(async {
+        let topic = Topic::new("ended", 1).await;
+        topic.consumer(assigned(&topic, StartFrom::Earliest)).await
+    });
+    drop(first);
+    let outcome = runtime().block_on(async { timeout(Duration::from_secs(10), consumer.next_batch()).await });
+    assert!(matches!(outcome, Ok(Err(ConsumerError::Closed))), "{outcome:?}");
+}
