@@ -19,6 +19,9 @@ use crate::{RefreshSchedule, Token, TokenError};
 /// An answer longer than this is not a token.
 const MAX_ANSWER_BYTES: usize = 1024 * 1024;
 
+/// A provider that stumbles is not news; one that has not answered so many attempts, which is after a second or so, is.
+const SAID_AFTER: u32 = 4;
+
 /// How to ask an identity provider for tokens. The configuration keys are those of a login by SASL; a registry's login of
 /// its own has others, see [`Keys`].
 #[derive(Clone)]
@@ -204,7 +207,10 @@ impl Grant {
             if began.elapsed() + pause >= self.config.retry_budget {
                 return Err(TokenError::Unavailable { url: self.url.to_string(), attempts, last });
             }
-            tracing::debug!(url = %self.url, attempts, last, "no token yet");
+            if attempts == SAID_AFTER {
+                let budget = self.config.retry_budget;
+                tracing::warn!("no token from {} yet, trying for {budget:?}: {last}", self.url);
+            }
             sleep(pause).await;
             wait *= 2;
         }

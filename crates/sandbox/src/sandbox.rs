@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use futures::future::BoxFuture;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -133,6 +134,15 @@ impl Sandbox {
     /// # Errors
     /// [`SandboxError`] names the address, folder or topic. Nothing is left running then.
     pub async fn start(config: SandboxConfig) -> Result<Self, SandboxError> {
+        Self::starting(config).await
+    }
+
+    /// Boxed here, so that the servers are compiled in this crate and not anew in each that starts a sandbox.
+    fn starting(config: SandboxConfig) -> BoxFuture<'static, Result<Self, SandboxError>> {
+        Box::pin(Self::start_all(config))
+    }
+
+    async fn start_all(config: SandboxConfig) -> Result<Self, SandboxError> {
         let (directory, temporary) = directory(config.directory.as_deref())?;
         let bind = async |part, address| {
             TcpListener::bind(address).await.map_err(|source| SandboxError::Bind { part, address, source })

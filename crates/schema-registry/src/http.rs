@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use oauth::Token;
 use reqwest::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
 use reqwest::redirect::Policy;
@@ -53,6 +54,9 @@ struct Refusal {
     #[serde(default)]
     message: Option<String>,
 }
+
+/// Which URL answered, and what.
+type Answer = Result<(String, StatusCode, Vec<u8>), RegistryError>;
 
 /// What one attempt came to.
 enum Attempt {
@@ -124,7 +128,12 @@ impl Http {
         Err(RegistryError::Refused { what: call.what.clone(), url, status: status.as_u16(), code, message })
     }
 
-    async fn answer(&self, call: &Call<'_>) -> Result<(String, StatusCode, Vec<u8>), RegistryError> {
+    /// Boxed here, so that the HTTP client is compiled in this crate and not anew in each that makes a call.
+    fn answer<'a>(&'a self, call: &'a Call<'_>) -> BoxFuture<'a, Answer> {
+        Box::pin(self.try_all(call))
+    }
+
+    async fn try_all(&self, call: &Call<'_>) -> Answer {
         let first = self.current.load(Ordering::Relaxed);
         let mut attempts = 0;
         let mut renewed = false;

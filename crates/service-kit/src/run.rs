@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::process::ExitCode;
 
+use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::ServiceArgs;
@@ -40,9 +41,16 @@ pub struct Context {
 /// request to shut down it has `--drain-timeout` to return. Call it from `main`, outside any runtime.
 pub fn run<F, Fut>(service: Service, args: &ServiceArgs, work: F) -> ExitCode
 where
-    F: FnOnce(Context) -> Fut,
+    F: FnOnce(Context) -> Fut + 'static,
     Fut: Future<Output = Result<(), ServiceError>> + Send + 'static,
 {
+    run_boxed(service, args, Box::new(move |context| Box::pin(work(context))))
+}
+
+/// A service's work, of a type that all services share, so that its frame is compiled in this crate and not in each of theirs.
+type Work = Box<dyn FnOnce(Context) -> BoxFuture<'static, Result<(), ServiceError>>>;
+
+fn run_boxed(service: Service, args: &ServiceArgs, work: Work) -> ExitCode {
     if let Err(error) = logs::init(args.log_format, &args.log_level) {
         eprintln!("{}: {error}", service.name);
         return error.exit_status().into();
@@ -61,11 +69,7 @@ where
     status.into()
 }
 
-async fn supervise<F, Fut>(service: Service, args: &ServiceArgs, config: Config, work: F) -> ExitStatus
-where
-    F: FnOnce(Context) -> Fut,
-    Fut: Future<Output = Result<(), ServiceError>> + Send + 'static,
-{
+async fn supervise(service: Service, args: &ServiceArgs, config: Config, work: Work) -> ExitStatus {
     let context = Context {
         config,
         metrics: Metrics::new(),

@@ -15,6 +15,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 use tracing::debug;
@@ -65,24 +66,31 @@ impl Cluster {
     /// # Ok(()) }
     /// ```
     pub async fn connect(config: ClientConfig) -> Result<Self, ClusterError> {
-        let bootstrap = config.validate()?;
-        let pool = Pool::new(&config)?;
-        let (retry, max_age, waited) = (config.retry, config.metadata_max_age, config.api_timeout);
-        let inner = Arc::new(Inner {
-            bootstrap,
-            metadata: watch::Sender::default(),
-            demand: Arc::new(Demand::new()),
-            pool,
-            coordinators: Coordinators::default(),
-            config,
-        });
-        let cluster = Self { inner };
-        let demand = Arc::clone(&cluster.inner.demand);
-        demand.refresh();
-        tokio::spawn(refresher::run(Arc::downgrade(&cluster.inner), demand, retry, max_age));
-        let known = |metadata: &Metadata| metadata.brokers().next().is_some().then_some(());
-        cluster.wait_for(waited, known, |last| cluster.unreachable(waited, last)).await?;
-        Ok(cluster)
+        Self::connecting(config).await
+    }
+
+    /// Boxed here, so that the client's machinery is compiled in this crate and not anew in each that connects.
+    fn connecting(config: ClientConfig) -> BoxFuture<'static, Result<Self, ClusterError>> {
+        Box::pin(async move {
+            let bootstrap = config.validate()?;
+            let pool = Pool::new(&config)?;
+            let (retry, max_age, waited) = (config.retry, config.metadata_max_age, config.api_timeout);
+            let inner = Arc::new(Inner {
+                bootstrap,
+                metadata: watch::Sender::default(),
+                demand: Arc::new(Demand::new()),
+                pool,
+                coordinators: Coordinators::default(),
+                config,
+            });
+            let cluster = Self { inner };
+            let demand = Arc::clone(&cluster.inner.demand);
+            demand.refresh();
+            tokio::spawn(refresher::run(Arc::downgrade(&cluster.inner), demand, retry, max_age));
+            let known = |metadata: &Metadata| metadata.brokers().next().is_some().then_some(());
+            cluster.wait_for(waited, known, |last| cluster.unreachable(waited, last)).await?;
+            Ok(cluster)
+        })
     }
 
     /// The settings that this client runs with.
