@@ -36,7 +36,7 @@ pub use consumer::{
     OffsetReset, Position, Positions, RecordBatch, RecordIter, RecordRef, Revocation, StartFrom, TopicPartition,
 };
 pub use error::{ErrorCode, Written};
-pub use group::{Assignor, GroupError};
+pub use group::{Assignor, GroupError, GroupMetadata};
 pub use producer::{
     Delivery, DeliveryError, Payload, Producer, ProducerConfig, ProducerError, ProducerMetrics, Record, RecordMetadata,
     SendAllError,

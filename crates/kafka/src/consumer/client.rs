@@ -16,8 +16,10 @@ use super::positions::{Position, Positions};
 use super::reading::Reading;
 use super::shared::{Application, News, Shared};
 use super::task::{Command, Task};
-use crate::TopicPartition;
 use crate::cluster::Cluster;
+use crate::group::membership::Identity;
+use crate::group::subscription::NO_GENERATION;
+use crate::{GroupMetadata, TopicPartition};
 
 /// Reads topics as a member of a group, or partitions that it was given.
 ///
@@ -135,11 +137,20 @@ impl Cluster {
             let place = place_of(*from);
             shared.lock().partitions.assign(partition.clone(), place);
         }
+        if config.group_id.is_some() && config.topics.is_empty() {
+            let nobody = Identity { generation: NO_GENERATION, member_id: String::new(), instance_id: None };
+            shared.signs(Some(nobody));
+        }
         let (commands, orders) = mpsc::unbounded_channel();
         let task = Task::new(config.clone(), self.clone(), Arc::clone(&shared), orders);
         tokio::spawn(task.run());
         Ok(Consumer { config, shared, commands, reading: None, last: None })
     }
+}
+
+fn metadata_of(group: Option<&str>, identity: Option<Identity>) -> Option<GroupMetadata> {
+    let (group, Identity { generation, member_id, instance_id }) = (group?, identity?);
+    Some(GroupMetadata { group_id: group.to_owned(), generation, member_id, instance_id })
 }
 
 fn place_of(from: StartFrom) -> Place {
@@ -341,6 +352,45 @@ impl Consumer {
         if state.partitions.is_assigned(batch.topic_partition(), batch.stamp) {
             state.partitions.done(&self.positions_of(batch));
         }
+    }
+
+    /// Who this consumer is to its group now, for a transaction that commits positions.
+    ///
+    /// `None` without a group, and while this consumer is no member: before it has joined, while a classic group is between two
+    /// generations, after it lost its place. What has to be committed then waits for
+    /// [`in_group`](Self::in_group), and is only committed if its partitions are still [assigned](Self::assignment).
+    pub fn group_metadata(&self) -> Option<GroupMetadata> {
+        let identity = self.shared.identity.borrow().clone();
+        metadata_of(self.config.group_id.as_deref(), identity)
+    }
+
+    /// Waits until [`group_metadata`](Self::group_metadata) is known. `None` if that will never be: without a group, or when the
+    /// consumer has ended or the group does not take it.
+    ///
+    /// Borrows nothing, so that the application can read on meanwhile. Cancel safe. Bounded by the group: a member that
+    /// cannot reach its coordinator waits as long as that lasts.
+    pub fn in_group(&self) -> impl Future<Output = Option<GroupMetadata>> + Send + 'static + use<> {
+        let (group, shared) = (self.config.group_id.clone(), Arc::clone(&self.shared));
+        async move {
+            let group = group?;
+            let mut identities = shared.identity.subscribe();
+            loop {
+                let identity = identities.borrow_and_update().clone();
+                if identity.is_some() {
+                    return metadata_of(Some(&group), identity);
+                }
+                if shared.is_over() || identities.changed().await.is_err() {
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// Says that these positions are done and were committed by another way, as by a transaction: nothing that was
+    /// [stored](Self::store) at or before them is committed over them when a partition is given up or the consumer is closed.
+    /// Positions of partitions that are not ours are ignored.
+    pub fn committed_elsewhere(&self, positions: &Positions) {
+        self.shared.lock().partitions.committed(positions);
     }
 
     /// What the group has committed for these partitions; those without a commit are left out.

@@ -391,11 +391,12 @@ impl Partitions {
         }
     }
 
+    /// These are committed, by this consumer or by a transaction. What was done before them is not committed over them.
     pub(super) fn committed(&mut self, positions: &Positions) {
         for (partition, position) in positions.iter() {
             if let Some(state) = self.partitions.get_mut(partition) {
                 state.committed = Some(position);
-                if state.done.is_none_or(|done| done.offset < position.offset) {
+                if state.done.is_none_or(|done| done.offset <= position.offset) {
                     state.done = Some(position);
                 }
             }

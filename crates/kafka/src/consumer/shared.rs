@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::error::ConsumerError;
@@ -16,6 +16,8 @@ use crate::group::membership::Identity;
 #[derive(Debug)]
 pub(super) struct Shared {
     state: Mutex<State>,
+    /// How this member signs now, for whoever commits by another way. Set without the lock held.
+    pub(super) identity: watch::Sender<Option<Identity>>,
     /// Rings when there is something for the application.
     pub(super) application: Notify,
     /// Rings when there is something for the task, or room in the budget.
@@ -30,8 +32,6 @@ pub(super) struct State {
     /// The last revocation that the application has agreed to.
     pub(super) gave_up: u64,
     pub(super) application: Application,
-    /// How this member signs, for whoever commits by another way.
-    pub(super) identity: Option<Identity>,
     /// Why the group does not take this member.
     pub(super) expelled: Option<GroupError>,
     /// The task has ended, and no more records will come.
@@ -61,11 +61,15 @@ impl Shared {
             news: VecDeque::new(),
             gave_up: 0,
             application: Application::Processing { since: now },
-            identity: None,
             expelled: None,
             ended: false,
         };
-        Self { state: Mutex::new(state), application: Notify::new(), task: Arc::new(Notify::new()) }
+        Self {
+            state: Mutex::new(state),
+            identity: watch::Sender::default(),
+            application: Notify::new(),
+            task: Arc::new(Notify::new()),
+        }
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -92,12 +96,31 @@ impl Shared {
     /// The group is closed to this member: whoever asks for records is told so from now on.
     pub(super) fn expel(&self, error: GroupError) {
         self.lock().expelled = Some(error);
+        self.identity.send_replace(None);
         self.application.notify_one();
+    }
+
+    /// Takes over how the member signs now.
+    pub(super) fn signs(&self, identity: Option<Identity>) {
+        self.identity.send_if_modified(|known| {
+            let news = *known != identity;
+            if news {
+                *known = identity;
+            }
+            news
+        });
+    }
+
+    /// Whether this consumer will never be a member again.
+    pub(super) fn is_over(&self) -> bool {
+        let state = self.lock();
+        state.ended || state.expelled.is_some()
     }
 
     /// No more records will come; says whether that is news.
     pub(super) fn end(&self) -> bool {
         let was_running = !std::mem::replace(&mut self.lock().ended, true);
+        self.identity.send_replace(None);
         self.application.notify_one();
         was_running
     }

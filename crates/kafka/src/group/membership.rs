@@ -265,6 +265,14 @@ impl Membership {
         }
     }
 
+    /// Returns how this member signs now, or `None` while it is not in a generation that it has an assignment of.
+    pub(crate) fn signature(&self) -> Option<Identity> {
+        match self.state {
+            State::Describing { .. } | State::Syncing { .. } | State::Idle | State::Closed => None,
+            _ => (self.generation != NO_GENERATION).then(|| self.identity()),
+        }
+    }
+
     /// Returns what this member owns, including what it is giving up.
     pub(crate) fn owned(&self) -> &BTreeSet<TopicPartition> {
         &self.owned

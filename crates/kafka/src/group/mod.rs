@@ -7,9 +7,11 @@
 
 pub(crate) mod assignor;
 pub(crate) mod membership;
+mod metadata;
 pub(crate) mod range;
 pub(crate) mod sticky;
 pub(crate) mod subscription;
 
 pub use assignor::Assignor;
 pub use membership::GroupError;
+pub use metadata::GroupMetadata;

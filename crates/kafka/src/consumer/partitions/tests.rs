@@ -134,6 +134,15 @@ fn what_is_committed_is_not_committed_again() {
 }
 
 #[test]
+fn what_a_transaction_committed_is_not_committed_over() {
+    let mut partitions = partitions(1);
+    let stored: Positions = [(name(0), Position::at(3))].into_iter().collect();
+    partitions.done(&stored);
+    partitions.committed(&[(name(0), Position::at(5))].into_iter().collect());
+    assert!(partitions.uncommitted().is_empty(), "what is stored lies behind it");
+}
+
+#[test]
 fn a_failure_is_tried_again_after_its_wait() {
     let mut partitions = partitions(1);
     partitions.seek(&name(0), Place::Committed);

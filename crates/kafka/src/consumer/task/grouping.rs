@@ -64,10 +64,7 @@ impl Task {
     pub(super) fn with_membership(&mut self, step: impl FnOnce(&mut Membership) -> Vec<Effect>) {
         let Some(member) = self.group.as_mut().and_then(|group| group.membership.as_mut()) else { return };
         let effects = step(member);
-        let identity = member.commit_identity();
-        if !effects.is_empty() {
-            self.shared.lock().identity = identity;
-        }
+        self.shared.signs(member.signature());
         for effect in effects {
             self.carry_out(effect);
         }

@@ -228,3 +228,28 @@ fn a_leader_calls_for_a_rebalance_when_partitions_appear() {
     let appeared: PartitionCounts = [(Arc::from("t"), 3)].into();
     assert!(matches!(&fixture.member.metadata_changed(&appeared, fixture.now)[..], [Effect::Join(_)]));
 }
+
+#[test]
+fn a_member_signs_only_while_it_knows_what_it_has_in_its_generation() {
+    let mut fixture = Fixture::new(COOPERATIVE, None);
+    let effects = fixture.member.tick(fixture.now);
+    assert_eq!(fixture.member.signature(), None, "it has not joined");
+    fixture.round(effects, 1, &[0, 1]);
+    assert_eq!(fixture.member.signature().unwrap().generation, 1);
+
+    let effects = fixture.heartbeat(ErrorCode::REBALANCE_IN_PROGRESS);
+    assert_eq!(fixture.member.signature().unwrap().generation, 1, "the old generation counts until there is a new one");
+    let [Effect::Join(join)] = &effects[..] else { panic!("{effects:?}") };
+    let joined = Joined {
+        generation: 2,
+        protocol: "cooperative-sticky".to_owned(),
+        leader: "other".to_owned(),
+        member_id: "me".to_owned(),
+        skip_assignment: false,
+        members: Vec::new(),
+    };
+    fixture.member.joined(join.ticket, Ok(joined), fixture.now);
+    assert_eq!(fixture.member.signature(), None, "what it has in generation 2 is not known yet");
+    fixture.member.close();
+    assert_eq!(fixture.member.signature(), None);
+}

@@ -285,3 +285,37 @@ async fn an_application_that_is_busy_for_too_long_loses_its_partitions_and_gets_
     assert_eq!(read(&mut consumer, 10).await.len(), 10, "nothing was committed, so it comes again");
     topic.delete().await;
 }
+
+#[tokio::test]
+async fn a_member_can_say_who_it_is_to_its_group_and_only_while_it_is_a_member() {
+    let topic = Topic::new("metadata", 2).await;
+    let group = unique("metadata");
+    topic.write(0..10).await;
+    let mut first = topic.consumer(topic.member_of(&group)).await;
+    assert_eq!(first.group_metadata(), None, "it has not joined");
+    read(&mut first, 1).await;
+    let alone = timeout(PATIENCE, first.in_group()).await.unwrap().unwrap();
+    assert_eq!(first.group_metadata().as_ref(), Some(&alone));
+    assert_eq!((&alone.group_id, alone.instance_id.as_deref()), (&group, None));
+    assert!(alone.generation >= 0 && !alone.member_id.is_empty(), "{alone:?}");
+
+    let second = topic.consumer(topic.member_of(&group)).await;
+    let began = Instant::now();
+    while second.assignment().is_empty() {
+        assert!(began.elapsed() < PATIENCE);
+        let _ = timeout(Duration::from_millis(20), first.next_event()).await;
+    }
+    let later = timeout(PATIENCE, first.in_group()).await.unwrap().unwrap();
+    assert_eq!(later.member_id, alone.member_id);
+    assert!(later.generation > alone.generation, "{later:?}");
+
+    first.close().await.unwrap();
+    let by_hand = kafka::ConsumerConfig::assigned([(TopicPartition::new(&*topic.name, 0), kafka::StartFrom::Earliest)]);
+    let outside = topic.consumer(by_hand.clone()).await;
+    assert_eq!(timeout(PATIENCE, outside.in_group()).await.unwrap(), None, "no group");
+    let mut standalone = by_hand;
+    standalone.group_id = Some(unique("standalone"));
+    let standalone = topic.consumer(standalone).await.group_metadata().unwrap();
+    assert_eq!((standalone.generation, standalone.member_id.as_str()), (-1, ""));
+    topic.delete().await;
+}
