@@ -19,6 +19,7 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::StrBytes;
 
+use super::config::IsolationLevel;
 use super::partitions::{ListedAt, Want};
 use super::positions::{Position, Positions};
 use crate::TopicPartition;
@@ -247,6 +248,7 @@ pub(super) async fn list_offsets(
     cluster: &Cluster,
     leader: i32,
     wants: &[(Want, ListedAt)],
+    isolation_level: IsolationLevel,
 ) -> Result<PerPartition<Option<Position>>, ClusterError> {
     let metadata = cluster.metadata();
     let partition = |(number, (at, epoch)): (i32, (ListedAt, i32))| {
@@ -262,8 +264,10 @@ pub(super) async fn list_offsets(
     };
     let epoch_of = |p: &TopicPartition| metadata.leader(&p.topic, p.partition).map_or(-1, |(_, epoch)| epoch);
     let asked = by_topic(wants.iter().map(|(want, at)| (&want.partition, (*at, epoch_of(&want.partition)))));
-    let request =
-        ListOffsetsRequest::default().with_replica_id(BrokerId(-1)).with_topics(asked.into_iter().map(topic).collect());
+    let request = ListOffsetsRequest::default()
+        .with_replica_id(BrokerId(-1))
+        .with_isolation_level(isolation_level.on_wire())
+        .with_topics(asked.into_iter().map(topic).collect());
     let answer = cluster.broker(leader, Lane::General).await?.call(request).await?;
     let partitions = answer.topics.iter().flat_map(|topic| topic.partitions.iter().map(move |p| (topic, p)));
     Ok(partitions

@@ -420,7 +420,8 @@ impl Consumer {
         self.shared.lock().partitions.positions()
     }
 
-    /// Records between where the application stands and the end of the log, as of the last fetch.
+    /// Records between where the application stands and the end of the log, as of the last fetch; with `read_committed`, up to
+    /// the last stable offset.
     pub fn lag(&self, partition: &TopicPartition) -> Option<i64> {
         self.shared.lock().partitions.lag(partition)
     }

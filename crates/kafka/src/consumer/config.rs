@@ -41,6 +41,18 @@ pub enum IsolationLevel {
     /// Every record as soon as it is replicated.
     #[default]
     ReadUncommitted,
+    /// Records of transactions only once these are committed, and nothing beyond the first that is still open (the last stable
+    /// offset). The group's own positions are waited for in the same way (KIP-447).
+    ReadCommitted,
+}
+
+impl IsolationLevel {
+    pub(super) fn on_wire(self) -> i8 {
+        match self {
+            Self::ReadUncommitted => 0,
+            Self::ReadCommitted => 1,
+        }
+    }
 }
 
 /// The settings of a consumer. [`ConsumerConfig::group`] and [`ConsumerConfig::assigned`] make one with Kafka's defaults,
@@ -69,6 +81,10 @@ pub struct ConsumerConfig {
     pub auto_commit_interval: Duration,
     /// `isolation.level`.
     pub isolation_level: IsolationLevel,
+    /// Whether to wait for transactions that are about to commit positions of the group before one is begun at (KIP-447). Always
+    /// so with [`IsolationLevel::ReadCommitted`]; an application that commits its positions in transactions needs it too,
+    /// or it would do again what a transaction of its predecessor has not quite finished.
+    pub require_stable: bool,
     /// `session.timeout.ms`, 45 s: how long the coordinator waits for a sign of life before it gives the partitions away.
     pub session_timeout: Duration,
     /// `heartbeat.interval.ms`, 3 s.
@@ -118,6 +134,7 @@ impl ConsumerConfig {
             enable_auto_commit: false,
             auto_commit_interval: Duration::from_secs(5),
             isolation_level: IsolationLevel::default(),
+            require_stable: false,
             session_timeout: Duration::from_secs(45),
             heartbeat_interval: Duration::from_secs(3),
             max_poll_interval: Duration::from_secs(300),
@@ -130,6 +147,10 @@ impl ConsumerConfig {
             client_rack: None,
             close_timeout: Duration::from_secs(30),
         }
+    }
+
+    pub(super) fn requires_stable(&self) -> bool {
+        self.require_stable || self.isolation_level == IsolationLevel::ReadCommitted
     }
 
     pub(super) fn validate(&self) -> Result<(), ConsumerError> {

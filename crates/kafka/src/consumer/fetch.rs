@@ -13,8 +13,10 @@ use kafka_protocol::messages::{FetchRequest, FetchResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
 
+use super::aborted::{Aborted, AbortedTransaction};
 use super::budget::Reservation;
 use super::calls::millis;
+use super::config::IsolationLevel;
 use super::partitions::Want;
 use super::positions::Position;
 use crate::TopicPartition;
@@ -34,7 +36,7 @@ pub(super) struct Fetch {
     pub(super) max_wait: Duration,
     pub(super) min_bytes: usize,
     pub(super) max_partition_bytes: usize,
-    pub(super) isolation_level: i8,
+    pub(super) isolation_level: IsolationLevel,
     pub(super) room: Reservation,
 }
 
@@ -55,6 +57,9 @@ pub(super) struct PartitionOutcome {
     pub(super) code: Option<ErrorCode>,
     pub(super) records: Bytes,
     pub(super) high_watermark: i64,
+    /// Where what may be read ends: the high watermark or, for committed records, the last stable offset.
+    pub(super) readable_end: i64,
+    pub(super) aborted: Aborted,
     pub(super) log_start: i64,
     /// The leader and its epoch, if the broker says that it is another.
     pub(super) leader: Option<(i32, i32)>,
@@ -87,7 +92,7 @@ struct Outline {
     min_bytes: usize,
     max_bytes: usize,
     max_partition_bytes: usize,
-    isolation_level: i8,
+    isolation_level: IsolationLevel,
 }
 
 impl Outline {
@@ -107,7 +112,7 @@ impl Outline {
         if let Err(code) = ErrorCode::check(answer.error_code) {
             return Err(ClusterError::refused(format!("fetch from broker {}", connection.broker()), code, None));
         }
-        Ok(read(answer, wants, &metadata))
+        Ok(read(answer, wants, &metadata, self.isolation_level))
     }
 
     fn request(&self, wants: &[(Want, Position)], metadata: &Metadata) -> FetchRequest {
@@ -135,7 +140,7 @@ impl Outline {
             .with_max_wait_ms(millis(self.max_wait))
             .with_min_bytes(bytes_on_wire(self.min_bytes))
             .with_max_bytes(bytes_on_wire(self.max_bytes))
-            .with_isolation_level(self.isolation_level)
+            .with_isolation_level(self.isolation_level.on_wire())
             .with_topics(topics)
     }
 }
@@ -149,7 +154,12 @@ fn bytes_on_wire(bytes: usize) -> i32 {
 }
 
 /// Matches the answer with what was asked; partitions that nobody asked for are ignored.
-fn read(answer: FetchResponse, wants: &[(Want, Position)], metadata: &Metadata) -> Vec<PartitionOutcome> {
+fn read(
+    answer: FetchResponse,
+    wants: &[(Want, Position)],
+    metadata: &Metadata,
+    isolation_level: IsolationLevel,
+) -> Vec<PartitionOutcome> {
     let index: HashMap<(&str, i32), usize> = wants
         .iter()
         .enumerate()
@@ -161,23 +171,33 @@ fn read(answer: FetchResponse, wants: &[(Want, Position)], metadata: &Metadata) 
         let name: &str = by_id.as_deref().unwrap_or(topic.topic.as_str());
         for partition in topic.partitions {
             if let Some(want) = index.get(&(name, partition.partition_index)) {
-                outcomes.push(outcome(*want, partition));
+                outcomes.push(outcome(*want, partition, isolation_level));
             }
         }
     }
     outcomes
 }
 
-fn outcome(want: usize, partition: PartitionData) -> PartitionOutcome {
+fn outcome(want: usize, partition: PartitionData, isolation_level: IsolationLevel) -> PartitionOutcome {
     let diverging = &partition.diverging_epoch;
     let leader = &partition.current_leader;
+    let committed = isolation_level == IsolationLevel::ReadCommitted;
+    let aborted = partition.aborted_transactions.unwrap_or_default().into_iter().filter(|_| committed);
     PartitionOutcome {
         want,
         code: ErrorCode::check(partition.error_code).err(),
         high_watermark: partition.high_watermark,
+        readable_end: if committed { partition.last_stable_offset } else { partition.high_watermark },
+        aborted: Aborted::new(aborted.map(|transaction| AbortedTransaction {
+            first_offset: transaction.first_offset,
+            producer_id: transaction.producer_id.0,
+        })),
         log_start: partition.log_start_offset,
         leader: (leader.leader_id.0 >= 0).then_some((leader.leader_id.0, leader.leader_epoch)),
         diverged: (diverging.end_offset >= 0).then(|| Position::from_wire(diverging.end_offset, diverging.epoch)),
         records: partition.records.unwrap_or_default(),
     }
 }
+
+#[cfg(test)]
+mod tests;

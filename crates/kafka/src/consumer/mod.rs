@@ -4,6 +4,7 @@
 //! ([`budget`]) and commits ([`commits`]). The application's side ([`client`]) takes what is queued, checks and opens it
 //! ([`reading`]) and hands it out as slices ([`batch`]). Where each partition stands is plain state ([`partitions`]).
 
+mod aborted;
 mod batch;
 mod budget;
 mod calls;

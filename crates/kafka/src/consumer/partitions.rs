@@ -72,7 +72,8 @@ struct Partition {
     queued_bytes: usize,
     /// When it was last part of a fetch; the one that waited longest comes first.
     fetched: u64,
-    high_watermark: Option<i64>,
+    /// Where what may be read ended at the last fetch.
+    end: Option<i64>,
 }
 
 /// A partition that wants something, and the stamp it wants it under.
@@ -119,7 +120,7 @@ impl Partitions {
             chunks: VecDeque::new(),
             queued_bytes: 0,
             fetched: 0,
-            high_watermark: None,
+            end: None,
         };
         self.partitions.insert(partition, state);
     }
@@ -175,10 +176,10 @@ impl Partitions {
         self.partitions.iter().filter_map(position).collect()
     }
 
-    /// Records between where the application stands and the end of the log, as far as both are known.
+    /// Records between where the application stands and the end of what it may read, as far as both are known.
     pub(super) fn lag(&self, partition: &TopicPartition) -> Option<i64> {
         let state = self.partitions.get(partition)?;
-        Some(state.high_watermark?.saturating_sub(state.position?.offset).max(0))
+        Some(state.end?.saturating_sub(state.position?.offset).max(0))
     }
 
     /// Sets where to read on. Everything that is queued or on its way is of the past; says whether it is assigned.
@@ -207,7 +208,7 @@ impl Partitions {
         for (name, _) in &began {
             self.seek(name, place);
             if let Some(state) = self.partitions.get_mut(name) {
-                (state.done, state.committed, state.high_watermark) = (None, None, None);
+                (state.done, state.committed, state.end) = (None, None, None);
             }
         }
         began
@@ -302,12 +303,13 @@ impl Partitions {
         }
     }
 
-    pub(super) fn reached(&mut self, want: &Want, high_watermark: i64) {
+    /// A fetch was answered, and said where what may be read ends.
+    pub(super) fn reached(&mut self, want: &Want, end: i64) {
         if let Some(state) = self.current(want)
-            && high_watermark >= 0
+            && end >= 0
         {
             state.failures = 0;
-            state.high_watermark = Some(high_watermark);
+            state.end = Some(end);
         }
     }
 

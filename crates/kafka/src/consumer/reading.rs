@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::aborted::Aborted;
 use super::batch::{Part, RecordBatch};
 use super::budget::Reservation;
 use super::positions::Position;
@@ -24,6 +25,8 @@ pub(super) struct Chunk {
     /// What was asked for.
     pub(super) from: Position,
     pub(super) high_watermark: i64,
+    /// What of it does not count; nothing unless committed records are asked for.
+    pub(super) aborted: Aborted,
     pub(super) held: Arc<Reservation>,
 }
 
@@ -64,6 +67,7 @@ pub(super) struct Reading {
     partition: TopicPartition,
     stamp: u64,
     rest: Bytes,
+    aborted: Aborted,
     open: Option<Open>,
     /// What stopped the last call after it had records to return.
     failed: Option<Corrupt>,
@@ -93,6 +97,7 @@ impl Reading {
             partition: chunk.partition,
             stamp: chunk.stamp,
             rest: chunk.records,
+            aborted: chunk.aborted,
             open: None,
             failed: None,
             position: chunk.from,
@@ -207,7 +212,7 @@ impl Reading {
         }
     }
 
-    /// Opens the next batch that has something for the application; markers are stepped over.
+    /// Opens the next batch that has something for the application; markers and aborted records are stepped over.
     fn open_next(&mut self) -> Result<Option<Open>, Corrupt> {
         while let Some(front) = front(&self.rest) {
             let corrupt = |problem: String| Corrupt {
@@ -223,7 +228,8 @@ impl Reading {
             };
             let header = batch.header();
             let next = Position::from_wire(header.last_offset().saturating_add(1), header.partition_leader_epoch);
-            if header.control || header.last_offset() < self.position.offset {
+            let hidden = self.aborted.hides(&batch).map_err(|error| corrupt(error.to_string()))?;
+            if hidden || header.last_offset() < self.position.offset {
                 if self.position.offset < next.offset {
                     self.position = next;
                 }

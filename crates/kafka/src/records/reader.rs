@@ -61,15 +61,14 @@ impl Batch {
         Ok(DecodedBatch { header: self.header, records })
     }
 
-    /// What a control batch says; `None` for an application's records.
-    #[cfg_attr(not(test), expect(dead_code, reason = "transactions need it"))]
+    /// What a control batch says; `None` for an application's records, and for a marker that compaction has emptied.
     pub(crate) fn control(&self) -> Result<Option<ControlRecord>, RecordsError> {
         if !self.header.control {
             return Ok(None);
         }
         let malformed = |what| RecordsError::Malformed { base_offset: self.header.base_offset, what };
         let decoded = self.clone().decode(CONTROL_BATCH_MAX_BYTES)?;
-        let record = decoded.records().next().ok_or_else(|| malformed("a control batch has no record"))??;
+        let Some(record) = decoded.records().next().transpose()? else { return Ok(None) };
         // Key: version i16, type i16 (ControlRecordType.java).
         let Some(&[_, _, high, low]) = record.key.and_then(|key| key.first_chunk::<4>()) else {
             return Err(malformed("a control record's key is shorter than 4 bytes"));

@@ -32,6 +32,9 @@ const ASSIGNORS: &[(&str, Assignor)] = &[
     ("org.apache.kafka.clients.consumer.RangeAssignor", Assignor::Range),
 ];
 
+const ISOLATION_LEVELS: &[(&str, IsolationLevel)] =
+    &[("read_committed", IsolationLevel::ReadCommitted), ("read_uncommitted", IsolationLevel::ReadUncommitted)];
+
 impl Config {
     /// A producer's settings.
     ///
@@ -74,8 +77,7 @@ impl Config {
         if let Some(assignor) = self.choice("partition.assignment.strategy", ASSIGNORS)? {
             consumer.partition_assignment_strategy = vec![assignor];
         }
-        let isolation = [("read_uncommitted", IsolationLevel::ReadUncommitted)];
-        consumer.isolation_level = self.choice("isolation.level", &isolation)?.unwrap_or_default();
+        consumer.isolation_level = self.choice("isolation.level", ISOLATION_LEVELS)?.unwrap_or_default();
         let sizes: [(&str, &mut usize); 4] = [
             ("fetch.min.bytes", &mut consumer.fetch_min_bytes),
             ("fetch.max.bytes", &mut consumer.fetch_max_bytes),

@@ -4,6 +4,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::*;
+use crate::consumer::aborted::Aborted;
 use crate::consumer::budget::Budget;
 
 const FULL: usize = 100;
@@ -42,7 +43,7 @@ fn fetch(partitions: &mut Partitions, came: &[(i32, usize)]) {
 fn chunk(want: &Want, from: Position, bytes: usize) -> Chunk {
     let held = Arc::new(Budget::new(0, Arc::default()).reserve_anyway(bytes));
     let (partition, stamp, records) = (want.partition.clone(), want.stamp, Bytes::from(vec![0; bytes]));
-    Chunk { partition, stamp, records, from, high_watermark: 10, held }
+    Chunk { partition, stamp, records, from, high_watermark: 10, aborted: Aborted::default(), held }
 }
 
 fn take(partitions: &mut Partitions) -> Option<i32> {

@@ -32,7 +32,8 @@ fn reading(from: i64, batches: &[Vec<u8>]) -> Reading {
     let records = Bytes::from(batches.concat());
     let held = Arc::new(Budget::new(1 << 20, Arc::default()).reserve_anyway(records.len()));
     let partition = TopicPartition::new("t", 0);
-    Reading::new(Chunk { partition, stamp: 1, records, from: Position::at(from), high_watermark: 100, held }, 1 << 20)
+    let (from, aborted) = (Position::at(from), Aborted::default());
+    Reading::new(Chunk { partition, stamp: 1, records, from, high_watermark: 100, aborted, held }, 1 << 20)
 }
 
 fn values(batch: &RecordBatch) -> Vec<(i64, String)> {

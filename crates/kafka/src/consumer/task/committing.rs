@@ -3,13 +3,15 @@
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::locating::UNSTABLE;
 use super::{Done, Group, Task};
 use crate::TopicPartition;
-use crate::cluster::ClusterError;
+use crate::cluster::{ClusterError, CoordinatorKind};
 use crate::consumer::calls::PerPartition;
 use crate::consumer::commits::{Finished, Next, Purpose};
 use crate::consumer::error::{CommitError, ConsumerError};
 use crate::consumer::positions::Positions;
+use crate::error::ErrorCode;
 use crate::group::membership::Identity;
 use crate::group::subscription::NO_GENERATION;
 
@@ -38,8 +40,21 @@ impl Task {
             return;
         };
         let calls = group.calls.clone();
+        let (require_stable, bound) = (self.config.requires_stable(), self.cluster.config().api_timeout);
         self.start(async move {
-            let answer = calls.committed(&partitions, false).await;
+            let deadline = Instant::now() + bound;
+            let unstable = |outcome: &Result<_, ErrorCode>| *outcome == Err(ErrorCode::UNSTABLE_OFFSET_COMMIT);
+            let answer = loop {
+                let answer = calls.committed(&partitions, require_stable).await;
+                if !answer.as_ref().is_ok_and(|answer| answer.values().any(unstable)) {
+                    break answer;
+                }
+                if Instant::now() >= deadline {
+                    let what = CoordinatorKind::Group.describe(&calls.group);
+                    break Err(ClusterError::refused(what, ErrorCode::UNSTABLE_OFFSET_COMMIT, None));
+                }
+                tokio::time::sleep(UNSTABLE).await;
+            };
             let read = |answer: PerPartition<_>| {
                 answer.into_iter().filter_map(|(name, place)| Some((name, place.ok()??))).collect()
             };

@@ -53,7 +53,7 @@ impl Task {
                 },
                 min_bytes: self.config.fetch_min_bytes,
                 max_partition_bytes: self.config.max_partition_fetch_bytes,
-                isolation_level: 0,
+                isolation_level: self.config.isolation_level,
                 room,
             };
             let (cluster, patience) = (self.cluster.clone(), self.cluster.config().request_timeout);
@@ -122,7 +122,7 @@ impl Task {
             return false;
         }
         let mut state = self.shared.lock();
-        state.partitions.reached(want, outcome.high_watermark);
+        state.partitions.reached(want, outcome.readable_end);
         if outcome.records.is_empty() {
             return false;
         }
@@ -140,6 +140,7 @@ impl Task {
             records: outcome.records,
             from,
             high_watermark: outcome.high_watermark,
+            aborted: outcome.aborted,
             held: Arc::clone(held),
         };
         // A broker that sent what lies behind us would have us ask for the same again and again.

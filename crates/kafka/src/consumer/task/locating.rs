@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -9,11 +10,14 @@ use super::{Done, Task};
 use crate::TopicPartition;
 use crate::cluster::{ClusterError, Metadata};
 use crate::consumer::calls::{PerPartition, list_offsets};
-use crate::consumer::config::IsolationLevel;
 use crate::consumer::error::ConsumerError;
 use crate::consumer::partitions::{ListedAt, Place, Want};
 use crate::consumer::positions::Position;
 use crate::error::ErrorCode;
+
+/// How often a position is asked for that an open transaction is about to commit. Whoever waits for it cannot do anything
+/// else, and the transaction's end is a matter of milliseconds unless its producer has died.
+pub(super) const UNSTABLE: Duration = Duration::from_millis(100);
 
 impl Task {
     /// Asks for the places that are not known yet.
@@ -37,9 +41,9 @@ impl Task {
             }
         }
         for (leader, wants) in by_leader {
-            let cluster = self.cluster.clone();
+            let (cluster, isolation_level) = (self.cluster.clone(), self.config.isolation_level);
             self.start(async move {
-                let answer = list_offsets(&cluster, leader, &wants).await;
+                let answer = list_offsets(&cluster, leader, &wants, isolation_level).await;
                 Done::Listed(wants, answer)
             });
         }
@@ -48,7 +52,7 @@ impl Task {
     fn ask_coordinator(&self, wants: Vec<Want>) {
         let Some(group) = &self.group else { return };
         let calls = group.calls.clone();
-        let require_stable = self.config.isolation_level != IsolationLevel::ReadUncommitted;
+        let require_stable = self.config.requires_stable();
         self.start(async move {
             let partitions: Vec<TopicPartition> = wants.iter().map(|want| want.partition.clone()).collect();
             let answer = calls.committed(&partitions, require_stable).await;
@@ -79,6 +83,10 @@ impl Task {
                         self.halt(&want, ConsumerError::NoOffset { group, partition: want.partition.clone() });
                     }
                 },
+                Some(Err(ErrorCode::UNSTABLE_OFFSET_COMMIT)) => {
+                    tracing::debug!(partition = %want.partition, "waits for a transaction that commits its position to end");
+                    self.shared.lock().partitions.retry(&want, now, |_| UNSTABLE);
+                }
                 Some(Err(code)) if code.is_retriable() => self.try_again(&want, now),
                 Some(Err(code)) => self.refuse(&want, 0, code),
                 None => self.try_again(&want, now),
