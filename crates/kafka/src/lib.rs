@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! connection (rskafka's messenger) ─▶ sasl ─▶ cluster (metadata, broker pool, coordinators)
-//!     ─▶ records (batches, compression) ─▶ producer
+//!     ─▶ records (batches, compression) ─▶ producer ─▶ transaction
 //!                                       └▶ consumer ─▶ group
 //!                                       └▶ admin
 //! ```
@@ -23,6 +23,7 @@ mod producer;
 mod records;
 pub mod retry;
 mod sasl;
+mod transaction;
 
 pub use admin::{
     Admin, ClusterDescription, CommittedOffset, ConfigChange, ConfigEntry, ConfigResource, ConfigSource, CreatedTopic,
@@ -43,3 +44,4 @@ pub use producer::{
 };
 pub use records::{BatchHeader, Compression, RecordsError, TimestampType, UnknownCompression};
 pub use sasl::AuthenticationError;
+pub use transaction::{AbortCause, Transaction, TransactionConfig, TransactionError, Transactions};

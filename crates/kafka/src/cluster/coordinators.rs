@@ -17,7 +17,6 @@ pub(crate) enum CoordinatorKind {
     /// A consumer group.
     Group,
     /// A producer's transactions.
-    #[expect(dead_code, reason = "transactions need it")]
     Transaction,
 }
 

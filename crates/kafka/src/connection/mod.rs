@@ -148,7 +148,6 @@ impl Connection {
     }
 
     /// [`call`](Self::call), but never above `max_version`.
-    #[cfg_attr(not(test), expect(dead_code, reason = "transactions need it"))]
     pub(crate) async fn call_capped<R>(&self, request: R, max_version: i16) -> Result<R::Response, ConnectionError>
     where
         R: Request + Send + 'static,
@@ -219,9 +218,25 @@ impl Connection {
 
     /// The level at which the cluster has finalized a feature, such as `transaction.version` or `group.version`, as of
     /// when this connection was opened.
-    #[expect(dead_code, reason = "transactions need it")]
     pub(crate) fn feature(&self, name: &str) -> Option<i16> {
         self.versions.feature(name)
+    }
+
+    /// The level at which the cluster has finalized a feature as of now: an operator may have raised it since.
+    ///
+    /// # Errors
+    /// As [`call`](Self::call).
+    pub(crate) async fn ask_feature(&self, name: &str) -> Result<Option<i16>, ConnectionError> {
+        let request = ApiVersionsRequest::default()
+            .with_client_software_name(StrBytes::from_static_str(SOFTWARE_NAME))
+            .with_client_software_version(StrBytes::from_static_str(SOFTWARE_VERSION));
+        let answer = self.call(request).await?;
+        Ok(Versions::from_answer(&answer).feature(name))
+    }
+
+    /// The version that a request capped at `max_version` will have, if there is a common one.
+    pub(crate) fn negotiated_capped<R: Request>(&self, max_version: i16) -> Option<i16> {
+        self.versions.choose::<R>(max_version)
     }
 
     /// Who is at the other end, for messages.

@@ -321,6 +321,11 @@ impl Accumulator {
     /// Takes all batches, and accepts no more records.
     pub(super) fn close_and_take(&mut self) -> Vec<(PartitionKey, OpenBatch)> {
         self.closed = true;
+        self.take_all()
+    }
+
+    /// Takes all batches.
+    pub(super) fn take_all(&mut self) -> Vec<(PartitionKey, OpenBatch)> {
         let mut taken = Vec::new();
         for (topic, queues) in self.topics.iter_mut().enumerate() {
             for (index, queue) in queues.queues.iter_mut().enumerate() {
@@ -341,6 +346,11 @@ impl Accumulator {
         self.flush_below = self.next_batch;
         let whole = |outcome: &Arc<Outcome>| Span { outcome: Arc::clone(outcome), from: 0, to: i32::MAX };
         self.unsettled.values().map(whole).collect()
+    }
+
+    /// Whether everything that was accepted is settled.
+    pub(super) fn is_settled(&self) -> bool {
+        self.unsettled.is_empty()
     }
 
     /// Forgets a batch that has been settled.

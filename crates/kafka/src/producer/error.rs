@@ -177,6 +177,18 @@ pub enum DeliveryError {
         /// What the codec said.
         problem: Arc<str>,
     },
+    /// The transaction that the record is part of will not be committed.
+    #[error(
+        "{topic}-{partition}: the transaction of this record is aborted; readers of committed records will not see it"
+    )]
+    Aborted {
+        /// Where it was to go.
+        topic: Arc<str>,
+        /// And to which partition.
+        partition: i32,
+        /// Whether it may be in the log, as a record of an aborted transaction.
+        written: Written,
+    },
     /// The producer was closed or dropped before an answer came.
     #[error("{topic}-{partition}: the producer was closed before the record was acknowledged; {}", certainty(.written))]
     Closed {
@@ -193,7 +205,10 @@ impl DeliveryError {
     /// Whether the record may be in the log all the same. If not, sending it again cannot make it appear twice.
     pub fn written(&self) -> Written {
         match self {
-            Self::TimedOut { written, .. } | Self::Refused { written, .. } | Self::Closed { written, .. } => *written,
+            Self::TimedOut { written, .. }
+            | Self::Refused { written, .. }
+            | Self::Aborted { written, .. }
+            | Self::Closed { written, .. } => *written,
             _ => Written::No,
         }
     }
@@ -203,7 +218,7 @@ impl DeliveryError {
         match self {
             Self::NotAccepted(error) => error.is_retriable(),
             Self::NoProducerId { cause, .. } => cause.is_retriable(),
-            Self::TimedOut { .. } => true,
+            Self::TimedOut { .. } | Self::Aborted { .. } => true,
             Self::Refused { code, .. } => code.is_retriable(),
             _ => false,
         }

@@ -6,6 +6,7 @@
 
 mod accumulator;
 mod config;
+mod coordination;
 mod delivery;
 mod error;
 mod partitioner;
@@ -22,17 +23,20 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tokio::sync::{TryAcquireError, watch};
+use tokio::sync::{TryAcquireError, mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use self::accumulator::{Accumulator, NotAppended, Spans};
 pub use self::config::ProducerConfig;
+pub(crate) use self::coordination::Offsets;
+use self::coordination::calls::Calls;
+pub use self::coordination::{AbortCause, TransactionError};
 pub use self::delivery::{Delivery, RecordMetadata};
 use self::delivery::{Tally, settled};
 pub use self::error::{DeliveryError, ProducerError, SendAllError};
 use self::pipeline::Settings;
 pub use self::record::{Payload, Record};
-use self::sender::Sender;
+use self::sender::{Command, Reply, Sender, Transactional};
 pub use self::shared::ProducerMetrics;
 use self::shared::Shared;
 use crate::cluster::{Cluster, Metadata};
@@ -67,7 +71,89 @@ impl Cluster {
     /// # Errors
     /// [`ProducerError::Config`] if a setting cannot work.
     pub fn producer(&self, config: ProducerConfig) -> Result<Producer, ProducerError> {
-        config.validate(self.config().request_timeout)?;
+        Producer::start(self, config, None)
+    }
+}
+
+/// The side of a transactional producer that a [`Transactions`](crate::Transactions) holds.
+pub(crate) struct Transactor {
+    pub(crate) producer: Producer,
+    commands: mpsc::UnboundedSender<Command>,
+}
+
+impl Transactor {
+    /// Starts a producer that sends nothing outside transactions.
+    pub(crate) fn start(
+        cluster: &Cluster,
+        transactional_id: Arc<str>,
+        timeout: Duration,
+        config: ProducerConfig,
+    ) -> Result<Self, ProducerError> {
+        let (commands, wanted) = mpsc::unbounded_channel();
+        let calls = Calls { cluster: cluster.clone(), transactional_id, timeout };
+        let transactional = Transactional::new(calls, cluster.config().retry, wanted);
+        Ok(Self { producer: Producer::start(cluster, config, Some(transactional))?, commands })
+    }
+
+    /// Asks for an identity.
+    pub(crate) fn initialise(&self) -> Outcome {
+        self.command(Command::Initialise)
+    }
+
+    /// Asks for a transaction.
+    pub(crate) fn begin(&self) -> Outcome {
+        self.command(Command::Begin)
+    }
+
+    /// Asks for the open transaction to be committed.
+    pub(crate) fn commit(&self, offsets: Option<Offsets>) -> Outcome {
+        self.command(|reply| Command::Commit(offsets, reply))
+    }
+
+    /// Asks for the open transaction to be aborted.
+    pub(crate) fn abort(&self) -> Outcome {
+        self.command(|reply| Command::Abort(Some(reply)))
+    }
+
+    /// Has the open transaction aborted, and does not wait for it.
+    pub(crate) fn abandon(&self) {
+        // A sender that has ended has no transaction.
+        let _ = self.commands.send(Command::Abort(None));
+    }
+
+    fn command(&self, command: impl FnOnce(Reply) -> Command) -> Outcome {
+        let (reply, outcome) = oneshot::channel();
+        // If the sender has ended, the reply is dropped with the command, which is an answer as well.
+        let _ = self.commands.send(command(reply));
+        outcome
+    }
+
+    /// Accepts a record of the open transaction.
+    pub(crate) async fn send(&self, record: &Record<'_>) -> Result<Delivery, ProducerError> {
+        self.producer.accept(record, &mut None).await?.ok_or(ProducerError::Closed)
+    }
+
+    /// Why the open transaction cannot be committed any more, if so.
+    pub(crate) fn failure(&self) -> Option<AbortCause> {
+        self.producer.handle.shared.transaction_failure()
+    }
+
+    /// What the coordinator's requests last ended with, for messages.
+    pub(crate) fn last_trouble(&self) -> Arc<str> {
+        self.producer.handle.shared.last_trouble()
+    }
+}
+
+/// What comes of a command.
+pub(crate) type Outcome = oneshot::Receiver<Result<(), TransactionError>>;
+
+impl Producer {
+    fn start(
+        cluster: &Cluster,
+        config: ProducerConfig,
+        transactional: Option<Transactional>,
+    ) -> Result<Self, ProducerError> {
+        config.validate(cluster.config().request_timeout)?;
         let accumulator = Accumulator::new(config.batch_bytes, config.linger, fastrand::Rng::new());
         let shared = Arc::new(Shared::new(accumulator, config.buffer_bytes));
         let settings = Settings {
@@ -75,15 +161,14 @@ impl Cluster {
             delivery_timeout: config.delivery_timeout,
             max_in_flight: config.max_in_flight,
             max_request_bytes: config.max_request_bytes,
-            retry: self.config().retry,
+            retry: cluster.config().retry,
+            transactional: transactional.is_some(),
         };
         let (ending, ended) = watch::channel(());
-        tokio::spawn(Sender::new(self.clone(), Arc::clone(&shared), settings, ending).run());
-        Ok(Producer { handle: Arc::new(Handle { cluster: self.clone(), shared, config, ended }) })
+        tokio::spawn(Sender::new(cluster.clone(), Arc::clone(&shared), settings, transactional, ending).run());
+        Ok(Producer { handle: Arc::new(Handle { cluster: cluster.clone(), shared, config, ended }) })
     }
-}
 
-impl Producer {
     /// Accepts a record, and returns its [`Delivery`] to be awaited now, later or not at all.
     ///
     /// Waits, up to `max.block.ms`, for room in `buffer.memory` and for a topic that is not known yet; never for the

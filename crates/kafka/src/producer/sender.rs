@@ -3,6 +3,9 @@
 //! Each leader has a link: a connection and a task that writes to it, so that a slow broker holds up nobody else. A link
 //! writes in the order in which it was given requests, which is the order of the partitions' sequences.
 
+mod requests;
+mod transactional;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,32 +13,27 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use futures::stream::{FuturesUnordered, StreamExt as _};
-use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
-use kafka_protocol::messages::{InitProducerIdRequest, ProduceRequest, ProduceResponse, ProducerId, TopicName};
-use kafka_protocol::protocol::StrBytes;
+use kafka_protocol::messages::{InitProducerIdRequest, ProduceResponse, ProducerId};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, warn};
-use uuid::Uuid;
 
+use self::requests::{Asked, Encoded, read_answers};
+pub(super) use self::transactional::{Command, Reply, Transactional};
 use super::accumulator::{PartitionKey, Ready};
-use super::pipeline::{Effect, LinkId, Outgoing, PartitionAnswer, Pipeline, ProducerIdentity, RequestId, Settings};
+use super::coordination::{Answer as Coordinated, Call};
+use super::pipeline::{Effect, LinkId, Pipeline, ProducerIdentity, RequestId, Settings};
 use super::shared::Shared;
 use crate::cluster::{Cluster, ClusterError, Lane, Metadata};
 use crate::connection::{Answer, Connection, ConnectionError};
 use crate::error::{ErrorCode, Written};
 use crate::retry::RetryPolicy;
 
-/// From which version a produce request names topics by id.
-const TOPIC_IDS_FROM: i16 = 13;
-
-/// `acks=all`.
-const ALL_IN_SYNC_REPLICAS: i16 = -1;
-
 enum Event {
     Connected { broker: i32, connection: Result<Arc<Connection>, ClusterError> },
     Answered { request: RequestId, answer: Result<ProduceResponse, ConnectionError> },
     Identity(Result<ProducerIdentity, ClusterError>),
+    Coordinated { call: Call, answer: Coordinated },
 }
 
 /// What a link's writer reports.
@@ -56,16 +54,9 @@ enum Link {
 struct OpenLink {
     id: LinkId,
     connection: Arc<Connection>,
-    requests: mpsc::UnboundedSender<(RequestId, ProduceRequest)>,
+    requests: mpsc::UnboundedSender<Encoded>,
     /// The broker has asked for a pause (KIP-219).
     muted_until: Option<Instant>,
-}
-
-/// What a request was about, to read its answer by.
-struct Asked {
-    broker: i32,
-    link: LinkId,
-    topics: Vec<(usize, Arc<str>, Uuid)>,
 }
 
 pub(super) struct Sender {
@@ -79,6 +70,8 @@ pub(super) struct Sender {
     reports: (mpsc::UnboundedSender<Report>, mpsc::UnboundedReceiver<Report>),
     metadata: watch::Receiver<Arc<Metadata>>,
     identity: IdentityRequest,
+    /// `None` for a producer that is idempotent only.
+    transactional: Option<Transactional>,
     retry: RetryPolicy,
     /// What the broker gives its followers to catch up: less than the connection gives the broker, so that its answer
     /// comes first.
@@ -97,7 +90,13 @@ struct IdentityRequest {
 }
 
 impl Sender {
-    pub(super) fn new(cluster: Cluster, shared: Arc<Shared>, settings: Settings, ended: watch::Sender<()>) -> Self {
+    pub(super) fn new(
+        cluster: Cluster,
+        shared: Arc<Shared>,
+        settings: Settings,
+        transactional: Option<Transactional>,
+        ended: watch::Sender<()>,
+    ) -> Self {
         let config = cluster.config();
         Self {
             metadata: cluster.watch_metadata(),
@@ -107,6 +106,7 @@ impl Sender {
             events: FuturesUnordered::new(),
             reports: mpsc::unbounded_channel(),
             identity: IdentityRequest::default(),
+            transactional,
             retry: config.retry,
             replication_timeout: config.request_timeout.mul_f64(0.9),
             delivery_timeout: settings.delivery_timeout,
@@ -121,10 +121,12 @@ impl Sender {
         while !self.shared.is_stopped() {
             let now = Instant::now();
             let wake_at = self.send_what_can_go(now);
-            let wake_at = wake_at.unwrap_or_else(|| now + Duration::from_secs(3600));
             self.apply_effects();
+            let wake_at = wake_at.into_iter().chain(self.coordinate(now)).min();
+            let wake_at = wake_at.unwrap_or_else(|| now + Duration::from_secs(3600));
             tokio::select! {
                 () = self.shared.wake.notified() => {}
+                Some(command) = transactional::next_command(&mut self.transactional) => self.commanded(command),
                 Some(event) = self.events.next() => self.happened(event),
                 Some(report) = self.reports.1.recv() => self.reported(report),
                 Ok(()) = self.metadata.changed() => self.leaders_may_have_changed(),
@@ -149,6 +151,7 @@ impl Sender {
         let pressed = shared.waiting.load(Ordering::Relaxed) > 0;
         let mut ready = shared.accumulator().ready(now, pressed);
         self.pipeline.add_retries(&mut ready, leader_of, now);
+        let opens_at = self.transactional.as_mut().and_then(|transactional| transactional.admit(&mut ready, now));
         let Ready { by_leader, leaderless, next_at } = ready;
         let mut wake_at = [next_at, expires, oldest.map(|created| created + self.delivery_timeout)];
         if leaderless {
@@ -160,7 +163,7 @@ impl Sender {
             wake_at[0] = wake_at[0].into_iter().chain(look_again).min();
         }
         let look_again = self.ask_for_identity(now);
-        wake_at.into_iter().flatten().chain(look_again).min()
+        wake_at.into_iter().flatten().chain(look_again).chain(opens_at).min()
     }
 
     /// Sends what a broker leads, as far as its link takes it; returns when it may take more.
@@ -194,10 +197,13 @@ impl Sender {
                     |key| shared.accumulator().first_len(key),
                     |key| shared.accumulator().take(key),
                 ) {
-                    let (request, asked) = self.encode(&connection, broker, id, &outgoing);
+                    let (request, asked) = self.encode(&connection, broker, id, &outgoing, now);
                     self.asked.insert(outgoing.id, asked);
+                    if let Some(transactional) = &mut self.transactional {
+                        transactional.batch_sent(now);
+                    }
                     // A writer that has ended has reported what it did not send, and the rest is lost like it.
-                    if requests.send((outgoing.id, request)).is_err() {
+                    if requests.send(request).is_err() {
                         self.asked.remove(&outgoing.id);
                         self.pipeline.lost(outgoing.id, Written::No, "the connection ended", now, fastrand::f64());
                     }
@@ -207,44 +213,9 @@ impl Sender {
         }
     }
 
-    fn encode(
-        &self,
-        connection: &Connection,
-        broker: i32,
-        link: LinkId,
-        outgoing: &Outgoing,
-    ) -> (ProduceRequest, Asked) {
-        let by_id = connection.negotiated::<ProduceRequest>().is_some_and(|version| version >= TOPIC_IDS_FROM);
-        let mut topics: Vec<(usize, Arc<str>, Uuid)> = Vec::new();
-        let mut topic_data: Vec<TopicProduceData> = Vec::new();
-        let accumulator = self.shared.accumulator();
-        for (key, batch) in &outgoing.batches {
-            let at = match topics.iter().position(|(slot, ..)| *slot == key.topic) {
-                Some(at) => at,
-                None => {
-                    let Some((name, id)) = accumulator.topic(key.topic) else { continue };
-                    topic_data.push(if by_id {
-                        TopicProduceData::default().with_topic_id(id)
-                    } else {
-                        TopicProduceData::default().with_name(TopicName(StrBytes::from_string(name.to_string())))
-                    });
-                    topics.push((key.topic, name, id));
-                    topics.len() - 1
-                }
-            };
-            let batch = PartitionProduceData::default().with_index(key.partition).with_records(Some(batch.clone()));
-            topic_data[at].partition_data.push(batch);
-        }
-        let request = ProduceRequest::default()
-            .with_acks(ALL_IN_SYNC_REPLICAS)
-            .with_timeout_ms(i32::try_from(self.replication_timeout.as_millis()).unwrap_or(i32::MAX))
-            .with_topic_data(topic_data);
-        (request, Asked { broker, link, topics })
-    }
-
     /// Starts a request for a producer id if one is wanted; returns when to try again.
     fn ask_for_identity(&mut self, now: Instant) -> Option<Instant> {
-        if !self.pipeline.wants_identity() || self.identity.pending {
+        if self.transactional.is_some() || !self.pipeline.wants_identity() || self.identity.pending {
             return None;
         }
         if let Some(at) = self.identity.not_before.filter(|&at| at > now) {
@@ -262,7 +233,8 @@ impl Sender {
             Event::Connected { broker, connection: Ok(connection) } => {
                 self.pipeline.reachable(broker);
                 let (requests, queue) = mpsc::unbounded_channel();
-                tokio::spawn(write_requests(Arc::clone(&connection), queue, self.reports.0.clone()));
+                let timeout = self.cluster.config().request_timeout;
+                tokio::spawn(write_requests(Arc::clone(&connection), queue, timeout, self.reports.0.clone()));
                 let id = LinkId(self.next_link);
                 self.next_link += 1;
                 let link = OpenLink { id, connection, requests, muted_until: None };
@@ -281,6 +253,7 @@ impl Sender {
             }
             Event::Identity(Err(error)) => self.identity_failed(&error, now),
             Event::Answered { request, answer } => self.answered(request, answer, now),
+            Event::Coordinated { call, answer } => self.coordinated(&call, answer, now),
         }
     }
 
@@ -311,6 +284,11 @@ impl Sender {
         match answer {
             Ok(response) => {
                 let answers = read_answers(&asked, &response);
+                if let Some(transactional) = &mut self.transactional
+                    && answers.iter().all(|(_, answer)| answer.error.is_none())
+                {
+                    transactional.write_answered(asked.sent, now);
+                }
                 if let Some(Link::Open(link)) = self.links.get_mut(&asked.broker)
                     && link.id == asked.link
                     && response.throttle_time_ms > 0
@@ -358,7 +336,12 @@ impl Sender {
                 Effect::Settled { id, outcome, result, records, charged_bytes } => {
                     match &result {
                         Ok(_) => self.shared.gauges.acknowledged(records, charged_bytes),
-                        Err(_) => self.shared.gauges.failed(records),
+                        Err(error) => {
+                            self.shared.gauges.failed(records);
+                            if let Some(transactional) = &mut self.transactional {
+                                transactional.batch_failed(error);
+                            }
+                        }
                     }
                     self.shared.accumulator().settled(id);
                     outcome.settle(result);
@@ -407,11 +390,12 @@ impl Drop for Sender {
 /// Writes a link's requests in order until there will be no more.
 async fn write_requests(
     connection: Arc<Connection>,
-    mut requests: mpsc::UnboundedReceiver<(RequestId, ProduceRequest)>,
+    mut requests: mpsc::UnboundedReceiver<Encoded>,
+    timeout: Duration,
     reports: mpsc::UnboundedSender<Report>,
 ) {
-    while let Some((id, request)) = requests.recv().await {
-        let report = match connection.send(request).await {
+    while let Some(Encoded { id, request, newest }) = requests.recv().await {
+        let report = match connection.send_capped(request, newest, timeout).await {
             Ok(answer) => Report::Sent(id, answer),
             Err(error) => Report::NotSent(id, error),
         };
@@ -433,28 +417,4 @@ async fn init_producer_id(cluster: &Cluster) -> Result<ProducerIdentity, Cluster
         Ok(()) => Ok(ProducerIdentity { id: answer.producer_id.0, epoch: answer.producer_epoch }),
         Err(code) => Err(ClusterError::refused("a producer id", code, None)),
     }
-}
-
-fn read_answers(asked: &Asked, response: &ProduceResponse) -> Vec<(PartitionKey, PartitionAnswer)> {
-    let mut answers = Vec::new();
-    for topic in &response.responses {
-        let same = |(_, name, id): &&(usize, Arc<str>, Uuid)| {
-            if topic.topic_id.is_nil() { **name == **topic.name } else { *id == topic.topic_id }
-        };
-        let Some((slot, ..)) = asked.topics.iter().find(same) else { continue };
-        for partition in &topic.partition_responses {
-            let key = PartitionKey { topic: *slot, partition: partition.index };
-            let leader = &partition.current_leader;
-            let answer = PartitionAnswer {
-                error: ErrorCode::check(partition.error_code).err(),
-                message: partition.error_message.as_ref().map(|message| message.as_str().into()),
-                base_offset: partition.base_offset,
-                append_time: Some(partition.log_append_time_ms).filter(|&time| time >= 0),
-                log_start_offset: partition.log_start_offset,
-                leader: (leader.leader_id.0 >= 0).then_some((leader.leader_id.0, leader.leader_epoch)),
-            };
-            answers.push((key, answer));
-        }
-    }
-    answers
 }

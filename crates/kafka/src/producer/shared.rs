@@ -1,14 +1,16 @@
 //! What a producer's handles and its sender share.
 //!
-//! There is one lock, around the accumulator. Outcomes have their own, taken while none or that one is held, never the
+//! There is one lock, around the accumulator; a second one, around what is told of a transaction, is taken alone. Outcomes have
+//! their own, taken while none or that one is held, never the
 //! other way round. None is held across `.await`.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, Semaphore};
 
 use super::accumulator::Accumulator;
+use super::coordination::AbortCause;
 use super::pipeline::Counters;
 
 #[derive(Debug)]
@@ -23,6 +25,18 @@ pub(super) struct Shared {
     /// The last handle is gone, or `close` has run out of time.
     stopped: AtomicBool,
     pub(super) gauges: Gauges,
+    transaction: Mutex<TransactionState>,
+    /// Whether `transaction` has a failure, to look at for each record.
+    failed: AtomicBool,
+}
+
+/// What the application's side needs to know of the open transaction.
+#[derive(Debug, Default)]
+struct TransactionState {
+    /// Why it cannot be committed any more.
+    failure: Option<AbortCause>,
+    /// What the last attempt of a request to its coordinator ended with.
+    trouble: Option<Arc<str>>,
 }
 
 /// What [`ProducerMetrics`] is read from; only the sender writes.
@@ -67,6 +81,8 @@ impl Shared {
             wake: Notify::new(),
             stopped: AtomicBool::new(false),
             gauges: Gauges::default(),
+            transaction: Mutex::default(),
+            failed: AtomicBool::new(false),
         }
     }
 
@@ -84,6 +100,31 @@ impl Shared {
 
     pub(super) fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Acquire)
+    }
+
+    fn transaction(&self) -> MutexGuard<'_, TransactionState> {
+        self.transaction.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The open transaction cannot be committed any more, or a new one begins.
+    pub(super) fn transaction_failed(&self, failure: Option<AbortCause>) {
+        let failed = failure.is_some();
+        self.transaction().failure = failure;
+        self.failed.store(failed, Ordering::Release);
+    }
+
+    /// Why the open transaction cannot be committed any more, if so.
+    pub(super) fn transaction_failure(&self) -> Option<AbortCause> {
+        self.failed.load(Ordering::Acquire).then(|| self.transaction().failure.clone()).flatten()
+    }
+
+    pub(super) fn transaction_trouble(&self, trouble: Option<Arc<str>>) {
+        self.transaction().trouble = trouble;
+    }
+
+    /// What the coordinator's requests last ended with, for messages.
+    pub(super) fn last_trouble(&self) -> Arc<str> {
+        self.transaction().trouble.clone().unwrap_or_else(|| "no answer yet".into())
     }
 
     pub(super) fn metrics(&self, buffer_bytes: usize) -> ProducerMetrics {

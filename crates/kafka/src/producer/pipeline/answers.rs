@@ -32,7 +32,7 @@ fn verdict(code: ErrorCode, log_start_offset: i64) -> Verdict {
         ErrorCode::MESSAGE_TOO_LARGE => Verdict::TooLarge,
         // Refused before anything was appended. Of the others a leader may think again after it has appended: it lost its
         // office while followers caught up (NOT_LEADER_OR_FOLLOWER), or they took too long (REQUEST_TIMED_OUT).
-        ErrorCode::NOT_ENOUGH_REPLICAS => Verdict::Again { certain: true },
+        ErrorCode::NOT_ENOUGH_REPLICAS | ErrorCode::CONCURRENT_TRANSACTIONS => Verdict::Again { certain: true },
         _ if code.is_retriable() => Verdict::Again { certain: false },
         // A broker that failed in the middle of it, or a code of the future, does not say how far it got.
         _ => Verdict::Never { certain: code.is_known() && code != ErrorCode::UNKNOWN_SERVER_ERROR },
@@ -140,7 +140,7 @@ impl Pipeline {
             Verdict::OutOfOrder => {
                 let unknown = batch.unknown;
                 line.back_off(self.settings.retry, now, jitter);
-                if unknown {
+                if unknown || self.settings.transactional {
                     // It may be in the log from an attempt that nobody answered, so no other sequence will do for it.
                     self.fail(key, at, code, answer.message.clone());
                 } else {

@@ -36,7 +36,7 @@ impl Identities {
         self.current()
     }
 
-    /// A broker has granted one.
+    /// A broker has granted one, or a coordinator has for the next transaction.
     pub(super) fn granted(&mut self, identity: ProducerIdentity) {
         self.current = Some(identity);
         self.wanted = false;

@@ -45,6 +45,9 @@ pub(super) struct Settings {
     pub(super) max_in_flight: usize,
     pub(super) max_request_bytes: usize,
     pub(super) retry: RetryPolicy,
+    /// Batches belong to transactions: their identity comes from a coordinator, and a gap in a sequence ends the transaction
+    /// rather than the sequence.
+    pub(super) transactional: bool,
 }
 
 /// What the sender is to do.
@@ -157,9 +160,55 @@ impl Pipeline {
         self.identities.granted(identity);
     }
 
+    /// A transaction begins: all partitions go on under `identity`, from sequence 0 unless it is the one that they have.
+    pub(super) fn begin_transaction(&mut self, identity: ProducerIdentity) {
+        self.identities.granted(identity);
+        for line in self.lines.values_mut().filter(|line| line.identity != Some(identity)) {
+            *line = Line::default();
+        }
+    }
+
+    /// The open transaction will not be committed: settles all of it. What is under way may still be written. Returns whether
+    /// a sequence may have a gap from it.
+    pub(super) fn abandon(&mut self, unsent: Vec<(PartitionKey, OpenBatch)>) -> bool {
+        let gap = !self.is_drained();
+        let aborted = |outcome: &Outcome, written| DeliveryError::Aborted {
+            topic: Arc::clone(&outcome.topic),
+            partition: outcome.partition,
+            written,
+        };
+        for line in self.lines.values_mut() {
+            let mut at = 0;
+            while let Some(batch) = line.sent.get_mut(at) {
+                let waits = batch.place == Place::Waiting;
+                let written = if waits && !batch.unknown { Written::No } else { Written::Maybe };
+                if !batch.abandoned {
+                    let error = aborted(&batch.outcome, written);
+                    self.effects.push(settled(batch, Err(error)));
+                    batch.abandoned = true;
+                }
+                if waits {
+                    line.give_up(at);
+                } else {
+                    at += 1;
+                }
+            }
+        }
+        for (_, batch) in unsent {
+            let error = aborted(&batch.outcome, Written::No);
+            self.effects.push(settled_unsent(batch, error));
+        }
+        gap
+    }
+
     /// Requests in flight on a connection.
     pub(super) fn in_flight(&self, link: LinkId) -> usize {
         self.requests.values().filter(|request| request.link == link).count()
+    }
+
+    /// Whether no batch of a partition's present sequence waits or is under way.
+    pub(super) fn is_drained(&self) -> bool {
+        self.lines.values().all(|line| line.sent.is_empty())
     }
 
     pub(super) fn in_flight_requests(&self) -> usize {
@@ -242,6 +291,9 @@ impl Pipeline {
         let line = self.lines.entry(key).or_default();
         let fits = |len: usize| room.is_none_or(|room| len + PARTITION_OVERHEAD_BYTES <= room);
         let mut turn = line.turn(link, self.settings.max_in_flight, now);
+        if turn == Turn::Renumber && self.settings.transactional {
+            return None;
+        }
         if turn == Turn::Renumber {
             let identity = self.identities.newer_than(line.identity)?;
             let unknown = line.renumber(identity);
@@ -274,7 +326,7 @@ impl Pipeline {
         let line = self.lines.get_mut(&key)?;
         let OpenBatch { id, outcome, builder, created, charged_bytes, .. } = batch;
         let records = builder.count();
-        match builder.finish(line.next(identity), self.settings.compression, false) {
+        match builder.finish(line.next(identity), self.settings.compression, self.settings.transactional) {
             Ok(bytes) => Some(line.push(Sent {
                 id,
                 outcome,

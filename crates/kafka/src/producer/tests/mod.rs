@@ -95,6 +95,7 @@ impl World {
             max_in_flight: random.usize(1..=5),
             max_request_bytes: 4000,
             retry: RetryPolicy { initial: Duration::from_millis(10), max: Duration::from_millis(100) },
+            transactional: false,
         };
         Self {
             now: Instant::now() + Duration::from_secs(1000),

@@ -1,0 +1,493 @@
+//! Where a transactional producer stands with its coordinator (KIP-98, KIP-360, KIP-447, KIP-890).
+//!
+//! A plain state machine. The sender tells it what the application wants, what became of batches and what brokers
+//! answered; it says which request to make ([`Coordination::next`]), whether batches may go
+//! ([`Coordination::opens_at`], [`Coordination::admits`]) and what to tell the application ([`Word`]). One request at a time.
+//! Its promises, which the simulation in `producer/tests` holds it to:
+//! - a transaction of which anything failed is never committed;
+//! - what was answered as committed is committed, and what was answered as aborted never will be;
+//! - an outcome is asked for until a broker tells it: an EndTxn without an answer is repeated under the old epoch, which
+//!   the coordinator recognises.
+
+mod answers;
+pub(super) mod calls;
+mod error;
+mod marker_wait;
+
+use std::collections::BTreeSet;
+use std::mem;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+pub use self::error::{AbortCause, TransactionError};
+use self::marker_wait::MarkerWait;
+use super::accumulator::PartitionKey;
+use super::error::DeliveryError;
+use super::pipeline::ProducerIdentity;
+use crate::consumer::Positions;
+use crate::error::{ErrorCode, Written};
+use crate::group::GroupMetadata;
+use crate::retry::RetryPolicy;
+
+/// How transactions are spoken, which is the level of the finalized feature `transaction.version`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Version {
+    /// Partitions and groups are announced before they are written to; one epoch for many transactions (KIP-98).
+    One,
+    /// The first write announces itself; each transaction has an epoch of its own (KIP-890).
+    Two,
+}
+
+/// Positions that become the group's together with the transaction's records.
+#[derive(Clone, Debug)]
+pub(crate) struct Offsets {
+    pub(crate) group: GroupMetadata,
+    pub(crate) positions: Positions,
+}
+
+/// A request to make.
+#[derive(Clone, Debug)]
+pub(super) enum Call {
+    /// InitProducerId. With the identity so far, only its epoch is raised (KIP-360).
+    Init { identity: Option<ProducerIdentity> },
+    /// AddPartitionsToTxn.
+    AddPartitions { identity: ProducerIdentity, partitions: Vec<PartitionKey> },
+    /// AddOffsetsToTxn.
+    AddOffsets { identity: ProducerIdentity, group_id: String },
+    /// TxnOffsetCommit, to the group's coordinator.
+    CommitOffsets { identity: ProducerIdentity, offsets: Arc<Offsets>, version: Version },
+    /// EndTxn.
+    End { identity: ProducerIdentity, commit: bool, version: Version },
+    /// ApiVersions, to see whether the cluster has finalized another `transaction.version`.
+    Features,
+}
+
+/// What came back.
+#[derive(Clone, Debug)]
+pub(super) enum Answer {
+    /// Granted, by a coordinator that speaks `version`.
+    Identity { identity: ProducerIdentity, version: Version },
+    /// A code for each partition of AddPartitions or CommitOffsets; none means that all is well.
+    Partitions(Vec<(Arc<str>, ErrorCode)>),
+    /// AddOffsets is done.
+    Added,
+    /// EndTxn is done. The identity that the next transaction must use, if the coordinator named one.
+    Ended { next: Option<ProducerIdentity> },
+    /// What the cluster has finalized.
+    Features { version: Version },
+    /// A code for the request as a whole.
+    Refused(ErrorCode),
+    /// No answer; `written` says whether the request may have been acted on.
+    Lost { written: Written, why: Arc<str>, fatal: Option<TransactionError> },
+}
+
+/// What [`Coordination::next`] wants.
+#[derive(Debug)]
+pub(super) enum Next {
+    Call(Call),
+    /// Look again then.
+    At(Instant),
+    /// Something else has to happen first.
+    Wait,
+}
+
+/// News for the application.
+#[derive(Clone, Debug)]
+pub(super) enum Word {
+    /// There is an identity and no transaction.
+    Idle,
+    /// The open transaction cannot be committed any more: its batches are to be thrown away.
+    Failed(AbortCause),
+    /// The transaction that was to be committed is.
+    Committed,
+    /// The transaction is aborted. No cause: as asked for.
+    Aborted(Option<AbortCause>),
+    /// No identity was granted, for a reason that may pass.
+    NotGranted(TransactionError),
+    /// Nothing more will work.
+    Dead(TransactionError),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Commit,
+    Abort,
+}
+
+/// The transaction that is open or being ended.
+#[derive(Debug)]
+struct Open {
+    since: Instant,
+    /// Brokers may know of it, so it has to be ended there.
+    begun: bool,
+    /// Partitions that the coordinator knows of, and those that it has to be told of first (version 1).
+    added: BTreeSet<PartitionKey>,
+    wanted: BTreeSet<PartitionKey>,
+    offsets: Option<Arc<Offsets>>,
+    offsets_added: bool,
+    offsets_committed: bool,
+    failed: Option<AbortCause>,
+    end: Option<End>,
+    /// An EndTxn that would commit has been sent and not refused: only the coordinator knows.
+    commit_unknown: bool,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// Nobody has asked for an identity, or none was granted.
+    Unasked,
+    /// An identity is being asked for; `raising` is the one whose epoch is to be raised. `then` is said when it is there.
+    Initialising {
+        raising: Option<ProducerIdentity>,
+        then: Word,
+    },
+    Idle,
+    Open(Open),
+    Dead(TransactionError),
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Coordination {
+    transactional_id: Arc<str>,
+    /// `transaction.timeout.ms`
+    timeout: Duration,
+    retry: RetryPolicy,
+    phase: Phase,
+    identity: Option<ProducerIdentity>,
+    /// How the current transaction is spoken, and how the next one can be.
+    version: Version,
+    offered: Version,
+    features_asked: Option<Instant>,
+    pending: bool,
+    failures: u32,
+    not_before: Option<Instant>,
+    /// When the last EndTxn was answered.
+    ended_at: Option<Instant>,
+    marker_wait: MarkerWait,
+    /// When the first write of this transaction was sent, and how long after `ended_at`.
+    first_write: Option<(Instant, Duration)>,
+    /// A sequence was given up, so that under version 1 the epoch has to be raised before the next transaction.
+    gap: bool,
+    /// The coordinator has raised the epoch without telling, so that it has to be raised before the next transaction.
+    stale: bool,
+    /// What the last failed attempt said, for messages.
+    trouble: Option<Arc<str>>,
+    words: Vec<Word>,
+}
+
+/// How often it is looked whether the cluster has finalized another `transaction.version`.
+const FEATURES_MAX_AGE: Duration = Duration::from_secs(60);
+
+/// Between attempts while the previous transaction's markers are being written (CONCURRENT_TRANSACTIONS).
+const CONCURRENT: RetryPolicy = RetryPolicy { initial: Duration::from_millis(1), max: Duration::from_millis(20) };
+
+impl Coordination {
+    pub(super) fn new(transactional_id: Arc<str>, timeout: Duration, retry: RetryPolicy) -> Self {
+        Self {
+            transactional_id,
+            timeout,
+            retry,
+            phase: Phase::Unasked,
+            identity: None,
+            version: Version::One,
+            offered: Version::One,
+            features_asked: None,
+            pending: false,
+            failures: 0,
+            not_before: None,
+            ended_at: None,
+            marker_wait: MarkerWait::default(),
+            first_write: None,
+            gap: false,
+            stale: false,
+            trouble: None,
+            words: Vec::new(),
+        }
+    }
+
+    /// News since the last call.
+    pub(super) fn take_words(&mut self) -> Vec<Word> {
+        mem::take(&mut self.words)
+    }
+
+    /// Whether [`take_words`](Self::take_words) would return any.
+    pub(super) fn has_news(&self) -> bool {
+        !self.words.is_empty()
+    }
+
+    /// Whether the open transaction can only be aborted.
+    pub(super) fn is_failed(&self) -> bool {
+        matches!(&self.phase, Phase::Open(open) if open.failed.is_some())
+    }
+
+    /// What the last attempt ended with, while there is trouble.
+    pub(super) fn trouble(&self) -> Option<Arc<str>> {
+        self.trouble.clone()
+    }
+
+    /// How the open transaction is spoken.
+    pub(super) fn version(&self) -> Version {
+        self.version
+    }
+
+    /// Asks for an identity unless there is one or it is being asked for. Ends what an earlier instance left open.
+    pub(super) fn initialise(&mut self) {
+        match &self.phase {
+            Phase::Unasked => self.enter(Phase::Initialising { raising: None, then: Word::Idle }),
+            Phase::Idle => self.words.push(Word::Idle),
+            Phase::Dead(error) => self.words.push(Word::Dead(error.clone())),
+            Phase::Initialising { .. } | Phase::Open(_) => {}
+        }
+    }
+
+    /// Whether [`begin`](Self::begin) can be called.
+    pub(super) fn is_idle(&self) -> bool {
+        matches!(self.phase, Phase::Idle)
+    }
+
+    /// Why there will be no more transactions.
+    pub(super) fn death(&self) -> Option<&TransactionError> {
+        match &self.phase {
+            Phase::Dead(error) => Some(error),
+            _ => None,
+        }
+    }
+
+    /// Opens a transaction and returns the identity that its records go under; `None` if one is open or none is possible.
+    pub(super) fn begin(&mut self, now: Instant) -> Option<ProducerIdentity> {
+        if !self.is_idle() {
+            return None;
+        }
+        let open = Open {
+            since: now,
+            begun: false,
+            added: BTreeSet::new(),
+            wanted: BTreeSet::new(),
+            offsets: None,
+            offsets_added: false,
+            offsets_committed: false,
+            failed: None,
+            end: None,
+            commit_unknown: false,
+        };
+        self.first_write = None;
+        self.enter(Phase::Open(open));
+        self.identity
+    }
+
+    /// Commits the open transaction, together with these offsets, once all its records are acknowledged.
+    pub(super) fn commit(&mut self, offsets: Option<Offsets>) {
+        let Phase::Open(open) = &mut self.phase else { return };
+        if open.end.is_none() {
+            open.offsets = offsets.map(Arc::new);
+            open.end = Some(if open.failed.is_some() { End::Abort } else { End::Commit });
+        }
+    }
+
+    /// Aborts the open transaction.
+    pub(super) fn abort(&mut self) {
+        let Phase::Open(open) = &mut self.phase else { return };
+        if open.end.is_none() {
+            open.end = Some(End::Abort);
+        }
+    }
+
+    /// A sequence may have been given up.
+    pub(super) fn gap(&mut self) {
+        self.gap = true;
+    }
+
+    /// A record of the open transaction was not acknowledged.
+    pub(super) fn batch_failed(&mut self, error: &DeliveryError) {
+        self.gap = true;
+        let code = match error {
+            DeliveryError::Refused { code, .. } => Some(*code),
+            _ => None,
+        };
+        match code {
+            Some(code @ ErrorCode::PRODUCER_FENCED) => self.fenced(code),
+            Some(
+                code @ (ErrorCode::INVALID_PRODUCER_ID_MAPPING | ErrorCode::TRANSACTIONAL_ID_AUTHORIZATION_FAILED),
+            ) => {
+                self.refused_for_good("a record", code);
+            }
+            _ => self.fail(AbortCause::Delivery(error.clone())),
+        }
+    }
+
+    /// From now on the open transaction can only be aborted.
+    pub(super) fn fail(&mut self, cause: AbortCause) {
+        let Phase::Open(open) = &mut self.phase else { return };
+        if open.failed.is_some() || open.commit_unknown || (open.end == Some(End::Abort)) {
+            return;
+        }
+        open.failed = Some(cause.clone());
+        if open.end == Some(End::Commit) {
+            open.end = Some(End::Abort);
+        }
+        self.words.push(Word::Failed(cause));
+    }
+
+    /// When the first write of the open transaction may go, if that is not now.
+    pub(super) fn opens_at(&self, now: Instant) -> Option<Instant> {
+        if self.version == Version::One || self.first_write.is_some() {
+            return None;
+        }
+        let at = self.ended_at? + self.marker_wait.wait();
+        (at > now).then_some(at)
+    }
+
+    /// Whether records may be written to this partition. If not, the coordinator will be told of it first.
+    pub(super) fn admits(&mut self, key: PartitionKey) -> bool {
+        let version = self.version;
+        let Phase::Open(open) = &mut self.phase else { return false };
+        if open.failed.is_some() || open.end == Some(End::Abort) {
+            return false;
+        }
+        if version == Version::Two || open.added.contains(&key) {
+            return true;
+        }
+        open.wanted.insert(key);
+        false
+    }
+
+    /// A batch of the open transaction is on its way.
+    pub(super) fn batch_sent(&mut self, now: Instant) {
+        self.writes(now);
+        if let Phase::Open(open) = &mut self.phase {
+            open.begun = true;
+        }
+    }
+
+    fn writes(&mut self, now: Instant) {
+        if self.first_write.is_none() {
+            let waited = self.ended_at.map_or(Duration::MAX, |ended| now.saturating_duration_since(ended));
+            self.first_write = Some((now, waited));
+        }
+    }
+
+    /// A produce request was answered without an error, `took` after it was sent at `sent`.
+    pub(super) fn write_answered(&mut self, sent: Instant, now: Instant) {
+        if let Some((first, waited)) = self.first_write
+            && first == sent
+            && self.version == Version::Two
+            && waited != Duration::MAX
+        {
+            self.marker_wait.observed(waited, now.saturating_duration_since(sent));
+            // Only the first counts.
+            self.first_write = Some((first, Duration::MAX));
+        }
+    }
+
+    /// The request to make now. `drained` means that no batch of the open transaction waits or is under way.
+    pub(super) fn next(&mut self, drained: bool, now: Instant) -> Next {
+        if self.pending {
+            return Next::Wait;
+        }
+        if let Some(at) = self.not_before.filter(|&at| at > now) {
+            return Next::At(at);
+        }
+        let version = self.version;
+        let identity = self.identity;
+        let opens_at = self.opens_at(now);
+        let call = match (&mut self.phase, identity) {
+            (Phase::Initialising { raising, .. }, _) => Call::Init { identity: *raising },
+            (Phase::Idle, Some(_)) if self.features_asked.is_none_or(|at| now >= at + FEATURES_MAX_AGE) => {
+                Call::Features
+            }
+            (Phase::Open(open), Some(identity)) => match open.next(identity, version, drained) {
+                Step::Call(Call::CommitOffsets { .. }) if opens_at.is_some() => {
+                    return opens_at.map_or(Next::Wait, Next::At);
+                }
+                Step::Call(call) => call,
+                Step::Wait => return Next::Wait,
+                Step::Nothing => {
+                    self.end_open(now);
+                    return Next::Wait;
+                }
+            },
+            _ => return Next::Wait,
+        };
+        if matches!(call, Call::CommitOffsets { .. }) {
+            self.writes(now);
+        }
+        self.pending = true;
+        Next::Call(call)
+    }
+
+    fn enter(&mut self, phase: Phase) {
+        self.phase = phase;
+        self.failures = 0;
+        self.not_before = None;
+        self.trouble = None;
+    }
+
+    /// The open transaction is over, and its outcome is known.
+    fn end_open(&mut self, now: Instant) {
+        let Phase::Open(open) = mem::replace(&mut self.phase, Phase::Idle) else { return };
+        if open.begun {
+            self.ended_at = Some(now);
+        }
+        let word = match open.end {
+            Some(End::Commit) => Word::Committed,
+            _ => Word::Aborted(open.failed),
+        };
+        // Without a new epoch a batch that was given up could come late and be taken for the next transaction's.
+        let gap = mem::take(&mut self.gap) && self.version == Version::One;
+        let stale = mem::take(&mut self.stale);
+        let upgraded = self.offered != self.version;
+        self.version = self.offered;
+        if gap || stale || upgraded {
+            self.enter(Phase::Initialising { raising: self.identity, then: word });
+        } else {
+            self.enter(Phase::Idle);
+            self.words.push(word);
+        }
+    }
+
+    fn die(&mut self, error: TransactionError) {
+        self.words.push(Word::Dead(error.clone()));
+        self.enter(Phase::Dead(error));
+    }
+}
+
+/// What an open transaction needs next.
+enum Step {
+    Call(Call),
+    Wait,
+    /// Nothing: it is over.
+    Nothing,
+}
+
+impl Open {
+    fn next(&mut self, identity: ProducerIdentity, version: Version, drained: bool) -> Step {
+        let aborting = self.failed.is_some() || self.end == Some(End::Abort);
+        if !aborting && !self.wanted.is_empty() {
+            self.begun = true;
+            return Step::Call(Call::AddPartitions { identity, partitions: self.wanted.iter().copied().collect() });
+        }
+        let Some(end) = self.end else { return Step::Wait };
+        // A write that is still under way could land behind the marker. Under version 2 the marker's epoch fences it.
+        if !drained && (end == End::Commit || version == Version::One) {
+            return Step::Wait;
+        }
+        if end == End::Commit
+            && let Some(offsets) = self.offsets.clone().filter(|offsets| !offsets.positions.is_empty())
+            && !self.offsets_committed
+        {
+            self.begun = true;
+            if version == Version::One && !self.offsets_added {
+                return Step::Call(Call::AddOffsets { identity, group_id: offsets.group.group_id.clone() });
+            }
+            return Step::Call(Call::CommitOffsets { identity, offsets, version });
+        }
+        if !self.begun {
+            return Step::Nothing;
+        }
+        let commit = end == End::Commit;
+        Step::Call(Call::End { identity, commit, version })
+    }
+}
