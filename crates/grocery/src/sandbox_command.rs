@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use grocery_events::{Event, GroceryOrder, GroceryPicklist};
 use sandbox::access::AccessRules;
-use sandbox::{Part, Sandbox, SandboxConfig, SandboxError, TopicSpec};
+use sandbox::{Part, Sandbox, SandboxConfig, SandboxError, TopicSpec, TransactionSettings};
 use service_kit::{ExitStatus, LogFormat, ServiceError, init_logs, on_signals, parse_duration};
 use tokio_util::sync::CancellationToken;
 
@@ -59,6 +59,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = parse_duration)]
     pub(crate) token_lifetime: Duration,
 
+    /// The cluster's feature transaction.version: 2 as Kafka 4, 1 or 0 as older ones
+    #[arg(long, value_name = "VERSION", default_value_t = TransactionSettings::MAX_VERSION,
+        value_parser = clap::value_parser!(u8).range(..=i64::from(TransactionSettings::MAX_VERSION)))]
+    pub(crate) transaction_version: u8,
+
     /// Least level that is logged, or a filter such as `info,sandbox=debug`
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     pub(crate) log_level: String,
@@ -98,6 +103,7 @@ async fn run(args: &Args) -> Result<(), ServiceError> {
     config.directory = Some(args.dir.clone());
     config.plaintext = args.plaintext;
     config.token_lifetime = args.token_lifetime;
+    config.transactions.version = args.transaction_version;
     let sandbox = Sandbox::start(config).await.map_err(|error| unusable(&error))?;
     println!("{}", introduction(&sandbox));
     shutdown.cancelled().await;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::access::AccessRules;
+use crate::transactions::TransactionSettings;
 
 /// A topic to be there from the start.
 #[derive(Debug, Clone)]
@@ -46,6 +47,8 @@ pub struct SandboxConfig {
     pub subjects: Vec<(String, String)>,
     /// The bound over all logs together, in bytes.
     pub max_log_bytes: usize,
+    /// How transactions are coordinated.
+    pub transactions: TransactionSettings,
 }
 
 impl SandboxConfig {
@@ -65,6 +68,7 @@ impl SandboxConfig {
             topics: Vec::new(),
             subjects: Vec::new(),
             max_log_bytes: 512 << 20,
+            transactions: TransactionSettings::default(),
         }
     }
 }

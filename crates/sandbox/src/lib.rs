@@ -17,7 +17,9 @@ pub mod listener;
 mod log;
 pub mod registry;
 mod sandbox;
+mod transactions;
 
 pub use broker::{BrokerStatus, Denial, GroupStatus, TopicStatus};
 pub use config::{SandboxConfig, TopicSpec};
 pub use sandbox::{Endpoints, Part, Sandbox, SandboxError};
+pub use transactions::TransactionSettings;

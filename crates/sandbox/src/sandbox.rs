@@ -213,6 +213,7 @@ impl Sandbox {
                 cluster_id: crate::client_files::LOGICAL_CLUSTER.to_owned(),
                 max_log_bytes: config.max_log_bytes,
                 group_settings: crate::groups::Settings::default(),
+                transactions: config.transactions,
                 rules: Arc::clone(&rules),
                 verify: Arc::new(move |jwt, now| verifier.verify(jwt, now).map_err(|refusal| refusal.to_string())),
             },

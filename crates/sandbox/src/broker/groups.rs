@@ -10,6 +10,18 @@ use tokio::sync::{Notify, oneshot};
 use super::status::GroupStatus;
 use super::topics::Topics;
 use crate::groups::{Effect, Group, Join, Joined, Leave, Offsets, ReplyTo, Settings, State, Sync, Synced};
+use crate::transactions::Outcome;
+
+/// The topic that Kafka keeps groups' offsets in. There is none here, but a transaction's partitions name it.
+pub(crate) const OFFSETS_TOPIC: &str = "__consumer_offsets";
+/// `offsets.topic.num.partitions`
+const OFFSETS_PARTITIONS: i32 = 50;
+
+/// Which of the partitions of [`OFFSETS_TOPIC`] a group's offsets are in: Java's hash of its id.
+pub(crate) fn offsets_partition(group: &str) -> i32 {
+    let hash = group.encode_utf16().fold(0_i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)));
+    (hash & i32::MAX) % OFFSETS_PARTITIONS
+}
 
 /// A group and what it has committed. The offsets outlive the members.
 pub(crate) struct Entry {
@@ -138,6 +150,14 @@ impl Groups {
         }
         state.groups.remove(group);
         Ok(())
+    }
+
+    /// Writes the marker of a transaction into a partition of the groups' offsets.
+    pub(crate) fn end_transaction(&self, partition: i32, producer_id: i64, outcome: Outcome) {
+        let mut state = self.lock();
+        let there = state.groups.iter_mut().filter(|(group, _)| offsets_partition(group) == partition);
+        there.for_each(|(_, entry)| entry.offsets.end_transaction(producer_id, outcome == Outcome::Commit));
+        state.groups.retain(|_, entry| !entry.is_blank());
     }
 
     /// Forgets what was committed for a topic that is gone.

@@ -158,7 +158,7 @@ impl Connection {
                 .as_mut()
                 .is_some_and(|login| login.tells_versions(api::is_offered(request.api_key, request.version)));
         let answer = match (request.api_key, &mut self.login) {
-            (ApiKey::ApiVersions, _) if told_before_login => api::api_versions(&request),
+            (ApiKey::ApiVersions, _) if told_before_login => api::api_versions(&self.broker, &request),
             (ApiKey::SaslHandshake | ApiKey::SaslAuthenticate, None) => api::refuse_login(&request),
             (ApiKey::SaslHandshake | ApiKey::SaslAuthenticate, Some(login)) => {
                 let answer = api::log_in(&self.broker, login, &request, SystemTime::now());
@@ -174,7 +174,7 @@ impl Connection {
                     },
                 };
                 if api_key == ApiKey::ApiVersions {
-                    api::api_versions(&request)
+                    api::api_versions(&self.broker, &request)
                 } else {
                     let caller = Caller { principal, advertised: &self.advertised, host: self.peer.ip(), gone };
                     api::handle(&self.broker, &caller, request).await

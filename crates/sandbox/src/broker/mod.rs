@@ -3,7 +3,8 @@
 //! [`Broker`] owns the state; [`listener`] feeds it requests, one connection at a time and in order, as Kafka does. Requests that
 //! must wait (a fetch for data, a join for its group) park on their own connection's task and disturb nobody else.
 //!
-//! Lock order: the topic map, then one partition's log. The groups' lock is taken with neither held. No lock is held across an await.
+//! Lock order: the transactions, then the topic map, then one partition's log; or the transactions, then the groups. The groups' lock
+//! is taken with neither the topic map nor a log held. No lock is held across an await.
 
 mod api;
 mod groups;
@@ -13,20 +14,23 @@ mod sasl;
 mod settings;
 mod status;
 mod topics;
+mod transactions;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::time::SystemTime;
 
 use tokio_util::sync::CancellationToken;
 
 use crate::access::{AccessRules, Operation, Principal, ResourceKind};
 use crate::issuer::VerifiedToken;
+use crate::transactions::TransactionSettings;
 
 pub(crate) use self::groups::Groups;
 pub(crate) use self::settings::TopicSettings;
 pub use self::status::{BrokerStatus, Denial, GroupStatus, TopicStatus};
 pub(crate) use self::topics::{CreateError, Topics};
+pub(crate) use self::transactions::Transactions;
 
 /// The only broker's node id.
 pub(crate) const NODE_ID: i32 = 1;
@@ -40,6 +44,7 @@ pub(crate) struct BrokerConfig {
     /// The bound over all logs together, in bytes; past it the oldest batches go, whatever retention says.
     pub(crate) max_log_bytes: usize,
     pub(crate) group_settings: crate::groups::Settings,
+    pub(crate) transactions: TransactionSettings,
     pub(crate) rules: Arc<AccessRules>,
     pub(crate) verify: Arc<VerifyToken>,
 }
@@ -49,39 +54,40 @@ pub(crate) struct Broker {
     pub(crate) cluster_id: String,
     pub(crate) topics: Topics,
     pub(crate) groups: Groups,
+    pub(crate) transactions: Transactions,
     max_log_bytes: usize,
     rules: Arc<AccessRules>,
     verify: Arc<VerifyToken>,
-    next_producer_id: AtomicI64,
     connections: AtomicUsize,
     counters: status::Counters,
 }
 
 impl Broker {
-    /// Starts the broker's own two tasks, group timers and retention; both end with `shutdown`.
+    /// Starts the broker's own three tasks, group timers, transactions and retention; all end with `shutdown`.
     pub(crate) fn start(config: BrokerConfig, shutdown: &CancellationToken) -> Arc<Self> {
         let broker = Arc::new(Self {
             cluster_id: config.cluster_id,
             topics: Topics::default(),
             groups: Groups::new(config.group_settings),
+            transactions: Transactions::new(config.transactions),
             max_log_bytes: config.max_log_bytes,
             rules: config.rules,
             verify: config.verify,
-            next_producer_id: AtomicI64::new(1000),
             connections: AtomicUsize::new(0),
             counters: status::Counters::default(),
         });
         let timers = Arc::clone(&broker);
         let ends = shutdown.clone();
         tokio::spawn(async move { ends.run_until_cancelled(timers.groups.keep_time()).await });
+        let transactions = Arc::clone(&broker);
+        let ends = shutdown.clone();
+        tokio::spawn(async move {
+            ends.run_until_cancelled(transactions.transactions.keep_time(&transactions)).await;
+        });
         let retention = Arc::clone(&broker);
         let ends = shutdown.clone();
         tokio::spawn(async move { ends.run_until_cancelled(retention.topics.keep_retention()).await });
         broker
-    }
-
-    fn new_producer_id(&self) -> i64 {
-        self.next_producer_id.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Asks the access rules, and remembers a refusal for the status page and the log.

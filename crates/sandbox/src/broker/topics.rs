@@ -248,7 +248,7 @@ mod tests {
         let topic = topics.create("orders", 1, TopicSettings::default(), false).unwrap();
         let batch = crate::log::tests::records(&[1337]);
         let header = crate::log::BatchHeader::read(&batch).unwrap();
-        topic.partitions[0].log().append(&header, batch.into(), topic.settings.timestamp_type(), 0).unwrap();
+        topic.partitions[0].log().append(&header, batch.into(), topic.settings.timestamp_type(), false, 0).unwrap();
         for (minutes, start) in [(4, 0), (6, 1)] {
             let _ = tokio::time::timeout(Duration::from_secs(minutes * 60), topics.keep_retention()).await;
             assert_eq!(topic.partitions[0].log().start(), start, "after {minutes} minutes");

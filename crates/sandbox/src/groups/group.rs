@@ -267,6 +267,19 @@ impl Group {
         if self.state == State::CompletingRebalance { Err(ResponseError::RebalanceInProgress) } else { Ok(()) }
     }
 
+    /// Whether a TxnOffsetCommit is from a member of this generation. One that names no member is from a client of before KIP-447
+    /// and is taken; and a rebalance under way is no reason to refuse, as the member's transaction ends before it gives up anything.
+    pub(crate) fn may_commit_in_transaction(
+        &self,
+        member_id: &str,
+        instance_id: Option<&str>,
+        generation: i32,
+    ) -> Result<(), ResponseError> {
+        let is_anonymous =
+            generation < 0 && (self.state == State::Empty || (member_id.is_empty() && instance_id.is_none()));
+        if is_anonymous { Ok(()) } else { self.check(member_id, instance_id, generation) }
+    }
+
     /// LeaveGroup for one member: the error for it, and what others are now told.
     pub(crate) fn leave(&mut self, leave: &Leave, now: Instant) -> (Result<(), ResponseError>, Vec<Effect>) {
         let id = match &leave.instance_id {

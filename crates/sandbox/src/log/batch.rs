@@ -5,6 +5,8 @@
 
 use thiserror::Error;
 
+use crate::transactions::{Outcome, Producer};
+
 pub(crate) const HEADER_BYTES: usize = 61;
 const LENGTH_AT: usize = 8;
 const LEADER_EPOCH_AT: usize = 12;
@@ -14,6 +16,9 @@ const ATTRIBUTES_AT: usize = 21;
 const MAX_TIMESTAMP_AT: usize = 35;
 /// What the length field does not count: the base offset and itself.
 const LENGTH_OVERHEAD: usize = 12;
+
+/// The one coordinator has led its partition from the start.
+pub(super) const COORDINATOR_EPOCH: i32 = 0;
 
 const COMPRESSION_MASK: i16 = 0b111;
 const LOG_APPEND_TIME: i16 = 0b1000;
@@ -35,6 +40,9 @@ pub(crate) enum BatchError {
     #[error("{0}")]
     Invalid(&'static str),
 }
+
+/// A marker's record, after its length.
+const MARKER_RECORD_BYTES: u8 = 16;
 
 /// What the broker needs to know of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,10 +70,25 @@ impl BatchHeader {
             return Err(BatchError::NotOne("none"));
         }
         let header = Self::read(bytes)?;
-        if header.total_bytes < bytes.len() { Err(BatchError::NotOne("several")) } else { Ok(header) }
+        if header.total_bytes < bytes.len() {
+            return Err(BatchError::NotOne("several"));
+        }
+        if header.attributes & CONTROL != 0 {
+            return Err(BatchError::Invalid("clients may not write control batches"));
+        }
+        if header.compression() > ZSTD {
+            return Err(BatchError::Invalid("the compression type is unknown"));
+        }
+        if header.producer_id >= 0 && (header.producer_epoch < 0 || header.base_sequence < 0) {
+            return Err(BatchError::Invalid("a batch with a producer id needs an epoch and a sequence"));
+        }
+        if header.is_transactional() && header.producer_id < 0 {
+            return Err(BatchError::Invalid("a transactional batch needs a producer id"));
+        }
+        Ok(header)
     }
 
-    /// Reads and checks the first batch of `bytes`: its format, its length, its checksum and what a client may not send.
+    /// Reads the first batch of `bytes` and checks its format, its length and its checksum.
     pub(crate) fn read(bytes: &[u8]) -> Result<Self, BatchError> {
         if bytes.len() < HEADER_BYTES {
             return Err(BatchError::Short(bytes.len()));
@@ -96,18 +119,6 @@ impl BatchHeader {
         if records <= 0 || header.last_offset_delta != records - 1 {
             return Err(BatchError::Invalid("the number of records and the last offset delta do not fit each other"));
         }
-        if header.attributes & CONTROL != 0 {
-            return Err(BatchError::Invalid("clients may not write control batches"));
-        }
-        if header.attributes & TRANSACTIONAL != 0 {
-            return Err(BatchError::Invalid("the sandbox does not coordinate transactions yet"));
-        }
-        if header.compression() > ZSTD {
-            return Err(BatchError::Invalid("the compression type is unknown"));
-        }
-        if header.producer_id >= 0 && (header.producer_epoch < 0 || header.base_sequence < 0) {
-            return Err(BatchError::Invalid("a batch with a producer id needs an epoch and a sequence"));
-        }
         Ok(header)
     }
 
@@ -119,6 +130,14 @@ impl BatchHeader {
     /// When the broker took the batch, if that is what its records' times are.
     pub(crate) fn append_time(&self) -> Option<i64> {
         (self.attributes & LOG_APPEND_TIME != 0).then_some(self.max_timestamp)
+    }
+
+    pub(crate) fn is_transactional(&self) -> bool {
+        self.attributes & TRANSACTIONAL != 0
+    }
+
+    pub(crate) fn producer(&self) -> Producer {
+        Producer { id: self.producer_id, epoch: self.producer_epoch }
     }
 
     pub(crate) fn is_zstd(&self) -> bool {
@@ -138,9 +157,55 @@ pub(super) fn place(batch: &mut [u8], base_offset: i64, leader_epoch: i32, appen
         let attributes = i16::from_be_bytes(array(batch, ATTRIBUTES_AT)) | LOG_APPEND_TIME;
         batch[ATTRIBUTES_AT..ATTRIBUTES_AT + 2].copy_from_slice(&attributes.to_be_bytes());
         batch[MAX_TIMESTAMP_AT..MAX_TIMESTAMP_AT + 8].copy_from_slice(&time.to_be_bytes());
-        let crc = crc32c::crc32c(&batch[ATTRIBUTES_AT..]);
-        batch[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_be_bytes());
+        seal(batch);
     }
+}
+
+/// The header of a [`marker`] of `total_bytes`.
+pub(super) fn marker_header(producer: Producer, total_bytes: usize, now_ms: i64) -> BatchHeader {
+    BatchHeader {
+        total_bytes,
+        attributes: TRANSACTIONAL | CONTROL,
+        last_offset_delta: 0,
+        base_timestamp: now_ms,
+        max_timestamp: now_ms,
+        producer_id: producer.id,
+        producer_epoch: producer.epoch,
+        base_sequence: -1,
+    }
+}
+
+/// The control batch that ends a transaction in one partition: a record whose key is a version and what it ends in, and whose
+/// value is a version and the epoch of the coordinator. Source: Kafka's `EndTransactionMarker`.
+pub(super) fn marker(producer: Producer, outcome: Outcome, now_ms: i64) -> Vec<u8> {
+    let mut bytes = vec![0; HEADER_BYTES];
+    let kind = match outcome {
+        Outcome::Abort => 0,
+        Outcome::Commit => 1,
+    };
+    // Varints are zigzag: twice the number.
+    bytes.extend([2 * MARKER_RECORD_BYTES, 0, 0, 0]);
+    bytes.extend([2 * 4, 0, 0, 0, kind]);
+    bytes.extend([2 * 6, 0, 0]);
+    bytes.extend(COORDINATOR_EPOCH.to_be_bytes());
+    bytes.push(0);
+    let length = (bytes.len() - LENGTH_OVERHEAD) as i32;
+    bytes[LENGTH_AT..LEADER_EPOCH_AT].copy_from_slice(&length.to_be_bytes());
+    bytes[MAGIC_AT] = 2;
+    bytes[ATTRIBUTES_AT..ATTRIBUTES_AT + 2].copy_from_slice(&(TRANSACTIONAL | CONTROL).to_be_bytes());
+    bytes[27..35].copy_from_slice(&now_ms.to_be_bytes());
+    bytes[MAX_TIMESTAMP_AT..MAX_TIMESTAMP_AT + 8].copy_from_slice(&now_ms.to_be_bytes());
+    bytes[43..51].copy_from_slice(&producer.id.to_be_bytes());
+    bytes[51..53].copy_from_slice(&producer.epoch.to_be_bytes());
+    bytes[53..57].copy_from_slice(&(-1_i32).to_be_bytes());
+    bytes[57..61].copy_from_slice(&1_i32.to_be_bytes());
+    seal(&mut bytes);
+    bytes
+}
+
+fn seal(bytes: &mut [u8]) {
+    let crc = crc32c::crc32c(&bytes[ATTRIBUTES_AT..]);
+    bytes[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_be_bytes());
 }
 
 #[cfg(test)]
@@ -196,9 +261,11 @@ pub(crate) mod tests {
         assert_eq!(BatchHeader::read_only_one(&several), Err(BatchError::NotOne("several")));
     }
 
-    fn seal(bytes: &mut [u8]) {
-        let crc = crc32c::crc32c(&bytes[ATTRIBUTES_AT..]);
-        bytes[CRC_AT..CRC_AT + 4].copy_from_slice(&crc.to_be_bytes());
+    /// The same batch as one of a transaction.
+    pub(crate) fn transactional(mut bytes: Vec<u8>) -> Vec<u8> {
+        bytes[22] |= 0b1_0000;
+        seal(&mut bytes);
+        bytes
     }
 
     #[test]
@@ -221,11 +288,11 @@ pub(crate) mod tests {
     fn old_formats_and_control_batches_are_refused() {
         let mut old = batch(None, 1, 7, 0);
         old[16] = 1;
-        assert_eq!(BatchHeader::read(&old), Err(BatchError::Magic(1)));
+        assert_eq!(BatchHeader::read_only_one(&old), Err(BatchError::Magic(1)));
         let mut control = batch(Some((9, 0, 0)), 1, 7, 0);
         control[22] |= 0b10_0000;
         seal(&mut control);
-        assert!(matches!(BatchHeader::read(&control), Err(BatchError::Invalid(_))));
+        assert!(matches!(BatchHeader::read_only_one(&control), Err(BatchError::Invalid(_))));
     }
 
     #[test]

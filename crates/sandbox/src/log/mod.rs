@@ -7,10 +7,12 @@ mod batch;
 mod partition;
 mod producers;
 mod records;
+mod transactions;
 
 #[cfg(test)]
 pub(crate) use batch::tests;
 pub(crate) use batch::{BatchError, BatchHeader};
-pub(crate) use partition::{Found, LEADER_EPOCH, PartitionLog, Retention, TimestampType};
-pub(crate) use producers::SequenceError;
+pub(crate) use partition::{Found, Isolation, LEADER_EPOCH, PartitionLog, Retention, TimestampType};
+pub(crate) use producers::{ActiveProducer, SequenceError};
 pub(crate) use records::{RecordsError, timestamps};
+pub(crate) use transactions::Aborted;

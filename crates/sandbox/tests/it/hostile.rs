@@ -1,11 +1,11 @@
 //! Frames that lie about their lengths close their own connection and nothing else.
 
 use bytes::{BufMut, BytesMut};
-use kafka_protocol::messages::ApiVersionsRequest;
+use kafka_protocol::messages::{ApiVersionsRequest, ProducerId};
 use tokio::io::AsyncWriteExt;
 use uuid::Uuid;
 
-use crate::requests::{self, About, Case};
+use crate::requests::{self, About, Case, There};
 use crate::wire::{Broker, Wire, frame};
 
 /// Four bytes that are a large length, and five that are a larger one in the flexible encodings.
@@ -15,8 +15,9 @@ const LIES: [&[u8]; 3] = [&[0x7f, 0xff, 0xff, 0xff], &[0x00, 0x7f, 0xff, 0xff], 
 async fn a_lying_length_anywhere_in_any_request_harms_nobody_else() {
     let broker = Broker::start().await;
     let mut bystander = Wire::open(&broker).await;
-    let cases: Vec<_> =
-        requests::all(Uuid::from_u128(7), "run").into_iter().filter(|case| case.about == About::Unknown).collect();
+    let nobody = (ProducerId(7), 0);
+    let there = There { run: "run".to_owned(), orders_id: Uuid::from_u128(7), payments: nobody, unused: nobody };
+    let cases: Vec<_> = requests::all(&there).into_iter().filter(|case| case.about == About::Unknown).collect();
     // The oldest version of an API is in the fixed encodings and the newest in the flexible ones, where it has both.
     let ends = |case: &&Case| {
         let versions = || cases.iter().filter(|other| other.api == case.api).map(|other| other.version);

@@ -110,7 +110,7 @@ async fn whoever_has_no_rule_is_refused_by_every_api_as_kafka_does() {
     };
     let mut answers = Answers::default();
     let sasl = [ApiKey::SaslHandshake as i16, ApiKey::SaslAuthenticate as i16];
-    for case in requests::all(broker.orders_id, &broker.run) {
+    for case in requests::all(&broker.there()) {
         if case.about == About::Known && !sasl.contains(&case.api) {
             let frame = wire.exchange(case.api, case.version, &case.body).await.unwrap();
             let answer = (case.read)(frame, case.version);

@@ -9,5 +9,6 @@ mod logins;
 mod recorded;
 mod records;
 mod requests;
+mod transactional_requests;
 mod versions;
 mod wire;

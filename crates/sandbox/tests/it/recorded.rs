@@ -24,7 +24,10 @@ impl Answers {
             About::Nothing => "nothing",
         };
         let errors = answer.map_or_else(|| "closed".to_owned(), errors);
-        self.0.entry(format!("API {api:2} about {about}: {errors}")).or_default().push(version.to_string());
+        let versions = self.0.entry(format!("API {api:2} about {about}: {errors}")).or_default();
+        if !versions.contains(&version.to_string()) {
+            versions.push(version.to_string());
+        }
     }
 
     /// Compares with the file, or writes it where that is asked for.

@@ -26,6 +26,7 @@ use kafka_protocol::messages::*;
 use kafka_protocol::protocol::{Request, StrBytes};
 use uuid::Uuid;
 
+use crate::transactional_requests;
 use crate::wire::{Answered, batch, read_answer};
 
 /// What the request asks about.
@@ -45,68 +46,78 @@ pub(crate) struct Case {
     pub(crate) read: fn(Bytes, i16) -> Answered,
 }
 
+/// What a broker has for its tests.
+#[derive(Debug, Clone)]
+pub(crate) struct There {
+    /// Tells this test's names from those of others.
+    pub(crate) run: String,
+    /// The topic `orders-RUN`.
+    pub(crate) orders_id: Uuid,
+    /// The producers of the transactional ids `payments-RUN` and `unused-RUN`.
+    pub(crate) payments: (ProducerId, i16),
+    pub(crate) unused: (ProducerId, i16),
+}
+
 /// The names that requests are about.
-struct Names<'a> {
-    about: About,
-    topic_id: Uuid,
-    run: &'a str,
+pub(crate) struct Names<'a> {
+    pub(crate) about: About,
+    pub(crate) there: &'a There,
 }
 
 impl Names<'_> {
-    fn text(&self, known: &str) -> StrBytes {
+    pub(crate) fn text(&self, known: &str) -> StrBytes {
         StrBytes::from_string(self.own(if self.about == About::Known { known } else { "nobody" }))
     }
 
     /// A name that no other test uses.
-    fn own(&self, name: &str) -> String {
-        format!("{name}-{}", self.run)
+    pub(crate) fn own(&self, name: &str) -> String {
+        format!("{name}-{}", self.there.run)
     }
 
-    fn topic(&self) -> TopicName {
+    pub(crate) fn topic(&self) -> TopicName {
         TopicName(self.text("orders"))
     }
 
     fn topic_id(&self) -> Uuid {
-        if self.about == About::Known { self.topic_id } else { Uuid::from_u128(7) }
+        if self.about == About::Known { self.there.orders_id } else { Uuid::from_u128(7) }
     }
 
-    fn group(&self) -> GroupId {
+    pub(crate) fn group(&self) -> GroupId {
         GroupId(self.text("readers"))
     }
 
     /// One of `one`, unless the request is about nothing.
-    fn list<T>(&self, one: T) -> Vec<T> {
+    pub(crate) fn list<T>(&self, one: T) -> Vec<T> {
         if self.about == About::Nothing { Vec::new() } else { vec![one] }
     }
 }
 
-/// Every case, for the topic `orders-RUN` with this id and groups of which some are made on the way.
-pub(crate) fn all(topic_id: Uuid, run: &str) -> Vec<Case> {
-    let mut cases = Cases { topic_id, run: run.to_owned(), cases: Vec::new() };
+/// Every case, for what is there and for groups of which some are made on the way.
+pub(crate) fn all(there: &There) -> Vec<Case> {
+    let mut cases = Cases { there: there.clone(), cases: Vec::new() };
     records(&mut cases);
     positions(&mut cases);
     groups(&mut cases);
     topics(&mut cases);
     cluster(&mut cases);
+    transactional_requests::add(&mut cases);
     cases.cases
 }
 
 /// The groups that the requests of a run are about.
 pub(crate) fn group_names(run: &str) -> Vec<GroupId> {
-    let names = Names { about: About::Known, topic_id: Uuid::nil(), run };
+    let own = |name: &str| GroupId(StrBytes::from_string(format!("{name}-{run}")));
     let joined = (2..=9).map(|version| format!("joined-in-version-{version}"));
-    let known = joined.chain(["readers", "emptied"].map(str::to_owned)).map(|name| names.text(&name));
-    known.chain(["nobody", "nothing"].map(|name| StrBytes::from_string(names.own(name)))).map(GroupId).collect()
+    joined.chain(["readers", "emptied", "nobody", "nothing"].map(str::to_owned)).map(|name| own(&name)).collect()
 }
 
-struct Cases {
-    topic_id: Uuid,
-    run: String,
+pub(crate) struct Cases {
+    there: There,
     cases: Vec<Case>,
 }
 
 impl Cases {
-    fn add<R: Request<Response: std::fmt::Debug>>(
+    pub(crate) fn add<R: Request<Response: std::fmt::Debug>>(
         &mut self,
         versions: RangeInclusive<i16>,
         make: impl Fn(&Names<'_>, i16) -> R,
@@ -114,7 +125,7 @@ impl Cases {
         for version in versions {
             for about in [About::Known, About::Unknown, About::Nothing] {
                 let mut body = BytesMut::new();
-                let names = Names { about, topic_id: self.topic_id, run: &self.run };
+                let names = Names { about, there: &self.there };
                 make(&names, version).encode(&mut body, version).unwrap();
                 let body = body.freeze();
                 self.cases.push(Case { api: R::KEY, version, about, body, read: read_answer::<R> });
@@ -155,9 +166,6 @@ fn records(cases: &mut Cases) {
         let partition = DeleteRecordsPartition::default().with_offset(0);
         let topic = DeleteRecordsTopic::default().with_name(names.topic()).with_partitions(vec![partition]);
         DeleteRecordsRequest::default().with_topics(names.list(topic))
-    });
-    cases.add(0..=5, |_, _| {
-        InitProducerIdRequest::default().with_transactional_id(None).with_transaction_timeout_ms(60_000)
     });
 }
 

@@ -12,7 +12,7 @@ use crate::wire::{Broker, Wire};
 async fn every_version_of_every_api_is_answered_as_kafka_does() {
     let broker = Broker::start().await;
     let mut wire = Wire::open(&broker).await;
-    let cases = requests::all(broker.orders_id, &broker.run);
+    let cases = requests::all(&broker.there());
 
     let offered = wire.call(&ApiVersionsRequest::default(), 0).await.unwrap();
     let offered: BTreeMap<i16, (i16, i16)> =

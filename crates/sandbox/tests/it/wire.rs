@@ -8,8 +8,9 @@ use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::{
-    CreateTopicsRequest, DescribeGroupsRequest, FindCoordinatorRequest, ListOffsetsRequest, MetadataRequest,
-    RequestHeader, ResponseHeader, SaslAuthenticateRequest, SaslHandshakeRequest, TopicName,
+    CreateTopicsRequest, DescribeGroupsRequest, FindCoordinatorRequest, InitProducerIdRequest, ListOffsetsRequest,
+    MetadataRequest, ProducerId, RequestHeader, ResponseHeader, SaslAuthenticateRequest, SaslHandshakeRequest,
+    TopicName, TransactionalId,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
 use sandbox::access::AccessRules;
@@ -27,6 +28,9 @@ pub(crate) struct Broker {
     /// A topic of three partitions that no other test uses, and its id.
     pub(crate) orders: String,
     pub(crate) orders_id: Uuid,
+    /// The producers of the transactional ids `payments-RUN` and `unused-RUN`.
+    pub(crate) payments: (ProducerId, i16),
+    pub(crate) unused: (ProducerId, i16),
     /// Tells this test's names from those of others.
     pub(crate) run: String,
     pub(crate) sandbox: Option<Sandbox>,
@@ -42,11 +46,48 @@ impl Broker {
                 (sandbox.endpoints().open.clone().unwrap(), Some(sandbox))
             }
         };
-        let mut broker = Self { address, orders: format!("orders-{run}"), orders_id: Uuid::nil(), run, sandbox };
-        let orders = broker.orders.clone();
+        let nobody = (ProducerId(-1), -1);
+        let orders = format!("orders-{run}");
+        let mut broker = Self {
+            address,
+            orders: orders.clone(),
+            orders_id: Uuid::nil(),
+            payments: nobody,
+            unused: nobody,
+            run,
+            sandbox,
+        };
         broker.orders_id = broker.create_topic(&orders, 3).await;
         broker.wait_for_coordinators().await;
+        broker.payments = broker.initialize(&format!("payments-{}", broker.run)).await;
+        broker.unused = broker.initialize(&format!("unused-{}", broker.run)).await;
         broker
+    }
+
+    /// What requests can be about.
+    pub(crate) fn there(&self) -> requests::There {
+        let Self { run, orders_id, payments, unused, .. } = self;
+        requests::There { run: run.clone(), orders_id: *orders_id, payments: *payments, unused: *unused }
+    }
+
+    /// Takes a transactional id over, once it has a coordinator that has loaded it and the transaction before is over.
+    pub(crate) async fn initialize(&self, transactional_id: &str) -> (ProducerId, i16) {
+        const NOT_YET: [i16; 4] = [14, 15, 16, 51];
+        let id = StrBytes::from_string(transactional_id.to_owned());
+        let mut wire = Wire::open(self).await;
+        let find = FindCoordinatorRequest::default().with_key(id.clone()).with_key_type(1);
+        let request = InitProducerIdRequest::default()
+            .with_transactional_id(Some(TransactionalId(id)))
+            .with_transaction_timeout_ms(60_000);
+        loop {
+            wire.call(&find, 3).await.unwrap();
+            let answer = wire.call(&request, 4).await.unwrap();
+            if !NOT_YET.contains(&answer.error_code) {
+                assert_eq!(answer.error_code, 0);
+                return (answer.producer_id, answer.producer_epoch);
+            }
+            tokio::task::yield_now().await;
+        }
     }
 
     /// Waits until all groups of this test have a coordinator that has loaded them, which the first group of a Kafka has to wait for.

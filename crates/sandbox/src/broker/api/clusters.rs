@@ -182,7 +182,7 @@ pub(super) fn describe(
     response
 }
 
-/// FindCoordinator: this broker, for whoever may describe the group.
+/// FindCoordinator: this broker, for whoever may describe the group or the transactional id.
 pub(super) fn find_coordinator(
     broker: &Broker,
     caller: &Caller<'_>,
@@ -194,8 +194,13 @@ pub(super) fn find_coordinator(
     let find = |key: &str| match request.key_type {
         GROUP if broker.allows(&caller.principal, ResourceKind::Group, key, Operation::Describe) => Ok(()),
         GROUP => Err((ResponseError::GroupAuthorizationFailed, "Not allowed to describe this group.")),
-        TRANSACTION => Err((ResponseError::CoordinatorNotAvailable, "The sandbox has no transaction coordinator yet.")),
-        _ => Err((ResponseError::InvalidRequest, "The sandbox coordinates groups only.")),
+        TRANSACTION if broker.allows(&caller.principal, ResourceKind::TransactionalId, key, Operation::Describe) => {
+            Ok(())
+        }
+        TRANSACTION => {
+            Err((ResponseError::TransactionalIdAuthorizationFailed, "Not allowed to describe this transactional id."))
+        }
+        _ => Err((ResponseError::InvalidRequest, "The sandbox coordinates groups and transactions only.")),
     };
     if version < 4 {
         let response = FindCoordinatorResponse::default();

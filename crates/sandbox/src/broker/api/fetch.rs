@@ -8,8 +8,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::fetch_request::FetchTopic;
-use kafka_protocol::messages::fetch_response::{FetchableTopicResponse, LeaderIdAndEpoch, PartitionData};
-use kafka_protocol::messages::{BrokerId, FetchRequest, FetchResponse};
+use kafka_protocol::messages::fetch_response::{
+    AbortedTransaction, FetchableTopicResponse, LeaderIdAndEpoch, PartitionData,
+};
+use kafka_protocol::messages::{BrokerId, FetchRequest, FetchResponse, ProducerId};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -17,7 +19,7 @@ use super::super::partition::Partition;
 use super::super::{Broker, NODE_ID};
 use super::Caller;
 use crate::access::{Operation, ResourceKind};
-use crate::log::LEADER_EPOCH;
+use crate::log::{Aborted, Isolation, LEADER_EPOCH};
 
 const FIRST_VERSION_WITH_IDS: i16 = 13;
 /// A client may ask for a wait; nobody needs a longer one.
@@ -46,6 +48,7 @@ pub(super) async fn fetch(
     if request.session_epoch > 0 {
         return Some(FetchResponse::default().with_error_code(ResponseError::FetchSessionIdNotFound.code()));
     }
+    let isolation = Isolation::of(request.isolation_level);
     let wanted = find(broker, caller, &request.topics, version);
     let max_bytes = usize::try_from(request.max_bytes).unwrap_or_default().min(MAX_BYTES);
     let min_bytes = usize::try_from(request.min_bytes).unwrap_or_default();
@@ -63,13 +66,14 @@ pub(super) async fn fetch(
                         available = usize::MAX;
                         break;
                     }
-                    available = available.saturating_add(log.bytes_from(wanted.offset, wanted.max_bytes.max(1)));
+                    available =
+                        available.saturating_add(log.bytes_from(wanted.offset, wanted.max_bytes.max(1), isolation));
                 }
             }
             available >= min_bytes
         };
         if ready || Instant::now() >= deadline {
-            return Some(read(&request.topics, &wanted, max_bytes));
+            return Some(read(&request.topics, &wanted, max_bytes, isolation));
         }
         tokio::select! {
             () = grown.notified() => {}
@@ -125,7 +129,7 @@ pub(super) fn check_epoch(current_leader_epoch: i32) -> Result<(), ResponseError
     }
 }
 
-fn read(topics: &[FetchTopic], wanted: &[Wanted], max_bytes: usize) -> FetchResponse {
+fn read(topics: &[FetchTopic], wanted: &[Wanted], max_bytes: usize, isolation: Isolation) -> FetchResponse {
     let mut responses: Vec<FetchableTopicResponse> = topics
         .iter()
         .map(|topic| FetchableTopicResponse::default().with_topic(topic.topic.clone()).with_topic_id(topic.topic_id))
@@ -138,22 +142,25 @@ fn read(topics: &[FetchTopic], wanted: &[Wanted], max_bytes: usize) -> FetchResp
             Ok(partition) => {
                 let log = partition.log();
                 // The first batch of an answer is given however large it is, or nobody could ever read it.
-                match log.read(wanted.offset, wanted.max_bytes.min(left), empty_so_far) {
+                match log.read(wanted.offset, wanted.max_bytes.min(left), empty_so_far, isolation) {
                     None => PartitionData::default()
                         .with_log_start_offset(log.start())
                         .with_high_watermark(log.end())
-                        .with_last_stable_offset(log.end())
+                        .with_last_stable_offset(log.stable_end())
                         .with_error_code(ResponseError::OffsetOutOfRange.code())
                         .with_partition_index(wanted.index)
                         .with_records(Some(Bytes::new())),
                     Some(records) => {
                         empty_so_far &= records.is_empty();
                         left = left.saturating_sub(records.len());
+                        let aborted = (isolation == Isolation::ReadCommitted)
+                            .then(|| log.aborted_in(wanted.offset, &records).into_iter().map(aborted).collect());
                         PartitionData::default()
                             .with_partition_index(wanted.index)
                             .with_high_watermark(log.end())
-                            .with_last_stable_offset(log.end())
+                            .with_last_stable_offset(log.stable_end())
                             .with_log_start_offset(log.start())
+                            .with_aborted_transactions(aborted)
                             .with_records(Some(records))
                     }
                 }
@@ -162,6 +169,12 @@ fn read(topics: &[FetchTopic], wanted: &[Wanted], max_bytes: usize) -> FetchResp
         responses[wanted.topic].partitions.push(data);
     }
     FetchResponse::default().with_responses(responses)
+}
+
+fn aborted(transaction: Aborted) -> AbortedTransaction {
+    AbortedTransaction::default()
+        .with_producer_id(ProducerId(transaction.producer_id))
+        .with_first_offset(transaction.first_offset)
 }
 
 fn failed(index: i32, error: ResponseError) -> PartitionData {

@@ -12,6 +12,9 @@ mod offsets;
 mod produce;
 mod records;
 mod topics;
+mod transaction_admin;
+mod transaction_offsets;
+mod transactions;
 mod versions;
 
 use std::collections::HashSet;
@@ -142,7 +145,10 @@ pub(super) async fn handle(broker: &Broker, caller: &Caller<'_>, request: Reques
             let message = bounded::decode(body, version);
             let request = Request { api_key, version, correlation_id, client_id, body: Bytes::new() };
             let message = message.map_err(|reason| request.malformed(reason))?;
-            match produce::produce(broker, caller, message, version).map_err(|reason| request.malformed(reason))? {
+            match produce::produce(broker, caller, message, version)
+                .await
+                .map_err(|reason| request.malformed(reason))?
+            {
                 Some(response) => request.encode(&response, version),
                 None => Ok(Answer::None),
             }
@@ -177,7 +183,26 @@ pub(super) async fn handle(broker: &Broker, caller: &Caller<'_>, request: Reques
         ApiKey::FindCoordinator => {
             answer!(request, |message| clusters::find_coordinator(broker, caller, message, version))
         }
-        ApiKey::InitProducerId => answer!(request, |message| produce::init_producer_id(broker, caller, &message)),
+        ApiKey::InitProducerId => {
+            answer!(request, |message| transactions::init_producer_id(broker, caller, &message, version))
+        }
+        ApiKey::AddPartitionsToTxn => {
+            answer!(request, |message| transactions::add_partitions(broker, caller, message, version))
+        }
+        ApiKey::AddOffsetsToTxn => {
+            answer!(request, |message| transactions::add_offsets(broker, caller, &message, version))
+        }
+        ApiKey::TxnOffsetCommit => {
+            answer!(request, |message| transaction_offsets::commit(broker, caller, message, version))
+        }
+        ApiKey::EndTxn => answer!(request, |message| transactions::end(broker, caller, &message, version)),
+        ApiKey::DescribeProducers => {
+            answer!(request, |message| transaction_admin::describe_producers(broker, caller, message))
+        }
+        ApiKey::DescribeTransactions => {
+            answer!(request, |message| transaction_admin::describe(broker, caller, message))
+        }
+        ApiKey::ListTransactions => answer!(request, |message| transaction_admin::list(broker, caller, message)),
         ApiKey::CreateTopics => answer!(request, |message| topics::create(broker, caller, message)),
         ApiKey::DeleteTopics => answer!(request, |message| topics::delete(broker, caller, message, version)),
         ApiKey::CreatePartitions => answer!(request, |message| topics::create_partitions(broker, caller, message)),

@@ -21,7 +21,7 @@ use crate::access::{Operation, ResourceKind};
 use crate::groups::{Committed, Offsets};
 
 /// `offset.metadata.max.bytes`
-const MAX_METADATA_BYTES: usize = 4096;
+pub(super) const MAX_METADATA_BYTES: usize = 4096;
 
 /// OffsetFetch.
 const FIRST_VERSION_WITH_ERROR: i16 = 2;
@@ -35,20 +35,7 @@ pub(super) fn commit(broker: &Broker, caller: &Caller<'_>, request: OffsetCommit
         Some(ResponseError::GroupAuthorizationFailed)
     };
     let generation = request.generation_id_or_member_epoch;
-    let readable: Vec<_> = request
-        .topics
-        .iter()
-        .map(|topic| {
-            if !broker.allows(&caller.principal, ResourceKind::Topic, &topic.name.0, Operation::Read) {
-                return Err(ResponseError::TopicAuthorizationFailed);
-            }
-            broker
-                .topics
-                .get(&topic.name.0)
-                .map(|topic| topic.partitions.len())
-                .ok_or(ResponseError::UnknownTopicOrPartition)
-        })
-        .collect();
+    let readable = read_permissions(broker, caller, request.topics.iter().map(|topic| &*topic.name.0));
     let topics = broker.groups.with(group, refused.is_none() && generation < 0, |mut entry| {
         let refused = refused.or_else(|| match &mut entry {
             None => Some(ResponseError::IllegalGeneration),
@@ -90,6 +77,21 @@ pub(super) fn commit(broker: &Broker, caller: &Caller<'_>, request: OffsetCommit
     OffsetCommitResponse::default().with_topics(topics)
 }
 
+/// How many partitions each topic has, where the caller may read it.
+pub(super) fn read_permissions<'a>(
+    broker: &Broker,
+    caller: &Caller<'_>,
+    topics: impl Iterator<Item = &'a str>,
+) -> Vec<Result<usize, ResponseError>> {
+    let judge = |topic: &str| {
+        if !broker.allows(&caller.principal, ResourceKind::Topic, topic, Operation::Read) {
+            return Err(ResponseError::TopicAuthorizationFailed);
+        }
+        broker.topics.get(topic).map(|topic| topic.partitions.len()).ok_or(ResponseError::UnknownTopicOrPartition)
+    };
+    topics.map(judge).collect()
+}
+
 /// OffsetFetch: for one group (before version 8) or several.
 pub(super) fn fetch(
     broker: &Broker,
@@ -98,7 +100,8 @@ pub(super) fn fetch(
     version: i16,
 ) -> OffsetFetchResponse {
     if version >= 8 {
-        let groups = request.groups.into_iter().map(|group| fetch_group(broker, caller, group));
+        let stable = request.require_stable;
+        let groups = request.groups.into_iter().map(|group| fetch_group(broker, caller, group, stable));
         return OffsetFetchResponse::default().with_groups(groups.collect());
     }
     let topics = request.topics.map(|topics| {
@@ -109,7 +112,7 @@ pub(super) fn fetch(
     });
     let group = OffsetFetchRequestGroup::default().with_group_id(request.group_id).with_topics(topics);
     let asked = group.topics.clone().unwrap_or_default();
-    let mut fetched = fetch_group(broker, caller, group);
+    let mut fetched = fetch_group(broker, caller, group, request.require_stable);
     if version < FIRST_VERSION_WITH_ERROR && fetched.error_code != 0 {
         // The answer has no place for an error of the whole, so each partition tells it.
         let failed = |index: &i32| committed(*index, None).with_error_code(fetched.error_code);
@@ -133,7 +136,13 @@ pub(super) fn fetch(
     OffsetFetchResponse::default().with_topics(topics.collect()).with_error_code(fetched.error_code)
 }
 
-fn fetch_group(broker: &Broker, caller: &Caller<'_>, request: OffsetFetchRequestGroup) -> OffsetFetchResponseGroup {
+/// With `stable`, a position that an open transaction may move is not told (KIP-447).
+fn fetch_group(
+    broker: &Broker,
+    caller: &Caller<'_>,
+    request: OffsetFetchRequestGroup,
+    stable: bool,
+) -> OffsetFetchResponseGroup {
     let response = OffsetFetchResponseGroup::default().with_group_id(request.group_id.clone());
     let group = &request.group_id.0;
     if !broker.allows(&caller.principal, ResourceKind::Group, group, Operation::Describe) {
@@ -142,6 +151,13 @@ fn fetch_group(broker: &Broker, caller: &Caller<'_>, request: OffsetFetchRequest
     let topics = broker.groups.with(group, false, |entry| {
         let nothing = Offsets::default();
         let offsets = entry.map_or(&nothing, |entry| &entry.offsets);
+        let tell = |topic: &str, index: i32, position: Option<&Committed>| {
+            if stable && offsets.is_unstable(topic, index) {
+                committed(index, None).with_error_code(ResponseError::UnstableOffsetCommit.code())
+            } else {
+                committed(index, position)
+            }
+        };
         match request.topics {
             Some(topics) => topics
                 .into_iter()
@@ -150,7 +166,7 @@ fn fetch_group(broker: &Broker, caller: &Caller<'_>, request: OffsetFetchRequest
                         broker.allows(&caller.principal, ResourceKind::Topic, &topic.name.0, Operation::Describe);
                     let partitions = topic.partition_indexes.iter().map(|index| {
                         if allowed {
-                            committed(*index, offsets.get(&topic.name.0, *index))
+                            tell(&topic.name.0, *index, offsets.get(&topic.name.0, *index))
                         } else {
                             committed(*index, None).with_error_code(ResponseError::TopicAuthorizationFailed.code())
                         }
@@ -163,7 +179,7 @@ fn fetch_group(broker: &Broker, caller: &Caller<'_>, request: OffsetFetchRequest
                 .iter()
                 .filter(|(topic, _)| broker.may_see(&caller.principal, ResourceKind::Topic, topic))
                 .map(|(topic, partitions)| {
-                    let partitions = partitions.iter().map(|(index, one)| committed(*index, Some(one)));
+                    let partitions = partitions.iter().map(|(index, one)| tell(topic, *index, Some(one)));
                     OffsetFetchResponseTopics::default()
                         .with_name(TopicName(text(topic)))
                         .with_partitions(partitions.collect())

@@ -16,7 +16,7 @@ use super::super::partition::Partition;
 use super::Caller;
 use super::fetch::check_epoch;
 use crate::access::{Operation, ResourceKind};
-use crate::log::{Found, LEADER_EPOCH};
+use crate::log::{Found, Isolation, LEADER_EPOCH};
 
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
@@ -49,6 +49,7 @@ pub(super) fn list_offsets(
 ) -> ListOffsetsResponse {
     // Before version 4 the answer has no place for the epoch.
     let leader_epoch = if version < 4 { -1 } else { LEADER_EPOCH };
+    let isolation = Isolation::of(request.isolation_level);
     let topics = request.topics.into_iter().map(|topic| {
         let partitions = topic.partitions.iter().map(|asked| {
             let answer = ListOffsetsPartitionResponse::default().with_partition_index(asked.partition_index);
@@ -57,12 +58,14 @@ pub(super) fn list_offsets(
                     check_epoch(asked.current_leader_epoch)?;
                     let log = partition.log();
                     let end = |offset| Some(Found { offset, timestamp: UNKNOWN });
+                    // A reader of committed records is not told of others.
+                    let visible = |found: &Found| found.offset < log.end_for(isolation);
                     Ok(match asked.timestamp {
-                        LATEST => end(log.end()),
+                        LATEST => end(log.end_for(isolation)),
                         EARLIEST | EARLIEST_LOCAL => end(log.start()),
                         LATEST_TIERED => None,
-                        MAX_TIMESTAMP => log.offset_of_max_timestamp(),
-                        timestamp => log.offset_for_time(timestamp),
+                        MAX_TIMESTAMP => log.offset_of_max_timestamp().filter(visible),
+                        timestamp => log.offset_for_time(timestamp).filter(visible),
                     })
                 },
             );
