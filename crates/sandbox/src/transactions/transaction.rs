@@ -259,8 +259,10 @@ impl Transaction {
 
     /// Takes the transaction away from its producer, whose epoch is worth nothing from now on, and aborts it.
     pub(super) fn fence(&mut self, protocol: Protocol, now_ms: i64) {
-        self.producer.epoch = self.producer.epoch.saturating_add(1);
-        self.last_epoch = -1;
+        if protocol == Protocol::V1 {
+            self.producer.epoch = self.producer.epoch.saturating_add(1);
+            self.last_epoch = -1;
+        }
         self.decide(Outcome::Abort, protocol, now_ms);
     }
 

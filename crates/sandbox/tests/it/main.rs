@@ -9,6 +9,8 @@ mod logins;
 mod recorded;
 mod records;
 mod requests;
+mod transactional_offsets;
 mod transactional_requests;
+mod transactions;
 mod versions;
 mod wire;

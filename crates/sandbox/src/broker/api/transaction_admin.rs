@@ -9,11 +9,16 @@ use kafka_protocol::messages::{
     ListTransactionsRequest, ListTransactionsResponse, ProducerId, TopicName, TransactionalId,
 };
 
+use regex::bytes::{Regex, RegexBuilder};
+
 use super::super::Broker;
 use super::{Caller, once_each, text};
 use crate::access::{Operation, ResourceKind};
 use crate::log::ActiveProducer;
 use crate::transactions::{State, Transaction};
+
+/// What a compiled pattern may take.
+const MAX_PATTERN_BYTES: usize = 1 << 20;
 
 /// DescribeProducers: who has written to a partition with a producer id.
 pub(super) fn describe_producers(
@@ -98,8 +103,26 @@ fn describe_one(broker: &Broker, caller: &Caller<'_>, described: Described, tran
         .with_topics(topics)
 }
 
+/// A pattern for whole transactional ids. What it may grow to is bounded.
+fn compile(pattern: &str) -> Result<Regex, regex::Error> {
+    let compiled = |pattern: &str| RegexBuilder::new(pattern).unicode(false).size_limit(MAX_PATTERN_BYTES).build();
+    // Alone first: put into a group, `a)|(b` would pass.
+    compiled(pattern)?;
+    compiled(&format!(r"\A(?:{pattern})\z"))
+}
+
 /// ListTransactions: those that the caller may see and that pass every filter it names.
 pub(super) fn list(broker: &Broker, caller: &Caller<'_>, request: ListTransactionsRequest) -> ListTransactionsResponse {
+    let pattern = match request.transactional_id_pattern.as_deref().filter(|pattern| !pattern.is_empty()) {
+        None => None,
+        Some(pattern) => match compile(pattern) {
+            Ok(pattern) => Some(pattern),
+            Err(_) => {
+                let error = ResponseError::InvalidRegularExpression;
+                return ListTransactionsResponse::default().with_error_code(error.code());
+            }
+        },
+    };
     let is_known = |filter: &str| State::NAMES.contains(&filter);
     let unknown = request.state_filters.iter().filter(|filter| !is_known(filter)).cloned().collect();
     let passes = |transaction: &Transaction, now_ms: i64| {
@@ -111,7 +134,9 @@ pub(super) fn list(broker: &Broker, caller: &Caller<'_>, request: ListTransactio
     };
     let listed = broker.transactions.with(|coordinator, now_ms| {
         let seen = coordinator.iter().filter(|(id, transaction)| {
-            passes(transaction, now_ms) && broker.may_see(&caller.principal, ResourceKind::TransactionalId, id)
+            passes(transaction, now_ms)
+                && pattern.as_ref().is_none_or(|pattern| pattern.is_match(id.as_bytes()))
+                && broker.may_see(&caller.principal, ResourceKind::TransactionalId, id)
         });
         let listed = seen.map(|(id, transaction)| {
             Listed::default()

@@ -56,10 +56,14 @@ const FIRST_VERSION_WITH_SOFTWARE: i16 = 3;
 /// The offset in the cluster's metadata at which the features were set, which is all that a client can know of it.
 const FEATURES_EPOCH: i64 = 1;
 
+/// Older clients are kept from features that may be at level 0, which they take for a mistake (KIP-1022).
+const FIRST_VERSION_WITH_LEVEL_0: i16 = 4;
+
 /// What the broker could do and what the cluster does (KIP-584). A feature at level 0 is off, which Kafka does not mention.
-fn features(broker: &Broker) -> (Vec<SupportedFeatureKey>, Vec<FinalizedFeatureKey>) {
+fn features(broker: &Broker, version: i16) -> (Vec<SupportedFeatureKey>, Vec<FinalizedFeatureKey>) {
     let levels = [("transaction.version", TransactionSettings::MAX_VERSION, broker.transactions.settings.version)];
-    let supported = levels.iter().map(|(name, max, _)| {
+    let shown = levels.iter().filter(|_| version >= FIRST_VERSION_WITH_LEVEL_0);
+    let supported = shown.map(|(name, max, _)| {
         SupportedFeatureKey::default().with_name(text(name)).with_min_version(0).with_max_version(i16::from(*max))
     });
     let finalized = levels.iter().filter(|(_, _, level)| *level > 0).map(|(name, _, level)| {
@@ -87,7 +91,7 @@ pub(in super::super) fn api_versions(broker: &Broker, request: &Request) -> Resu
         let min = if *key == ApiKey::Produce { ADVERTISED_PRODUCE_MIN } else { *min };
         ApiVersion::default().with_api_key(*key as i16).with_min_version(min).with_max_version(*max)
     });
-    let (supported, finalized) = features(broker);
+    let (supported, finalized) = features(broker, request.version);
     let mut response = ApiVersionsResponse::default()
         .with_api_keys(keys.collect())
         .with_supported_features(supported)
