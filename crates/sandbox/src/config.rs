@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::access::AccessRules;
+use crate::groups::ConsumerGroupSettings;
 use crate::transactions::TransactionSettings;
 
 /// A topic to be there from the start.
@@ -49,6 +50,8 @@ pub struct SandboxConfig {
     pub max_log_bytes: usize,
     /// How transactions are coordinated.
     pub transactions: TransactionSettings,
+    /// For groups of the consumer protocol (KIP-848); `None` is a cluster that has it off (`group.version` 0).
+    pub consumer_groups: Option<ConsumerGroupSettings>,
 }
 
 impl SandboxConfig {
@@ -69,6 +72,7 @@ impl SandboxConfig {
             subjects: Vec::new(),
             max_log_bytes: 512 << 20,
             transactions: TransactionSettings::default(),
+            consumer_groups: Some(ConsumerGroupSettings::default()),
         }
     }
 }

@@ -21,5 +21,6 @@ mod transactions;
 
 pub use broker::{BrokerStatus, Denial, GroupStatus, TopicStatus};
 pub use config::{SandboxConfig, TopicSpec};
+pub use groups::ConsumerGroupSettings;
 pub use sandbox::{Endpoints, Part, Sandbox, SandboxError};
 pub use transactions::TransactionSettings;

@@ -212,7 +212,10 @@ impl Sandbox {
             BrokerConfig {
                 cluster_id: crate::client_files::LOGICAL_CLUSTER.to_owned(),
                 max_log_bytes: config.max_log_bytes,
-                group_settings: crate::groups::Settings::default(),
+                group_settings: crate::groups::Settings {
+                    consumer: config.consumer_groups,
+                    ..crate::groups::Settings::default()
+                },
                 transactions: config.transactions,
                 rules: Arc::clone(&rules),
                 verify: Arc::new(move |jwt, now| verifier.verify(jwt, now).map_err(|refusal| refusal.to_string())),

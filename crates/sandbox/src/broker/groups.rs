@@ -9,7 +9,8 @@ use tokio::sync::{Notify, oneshot};
 
 use super::status::GroupStatus;
 use super::topics::Topics;
-use crate::groups::{Effect, Group, Join, Joined, Leave, Offsets, ReplyTo, Settings, State, Sync, Synced};
+use crate::groups::consumer::{Answer, Catalogue, ConsumerGroup, ConsumerGroupSettings, Heartbeat, Refusal};
+use crate::groups::{Effect, Group, Join, Joined, Leave, Membership, Offsets, ReplyTo, Settings, Sync, Synced};
 use crate::transactions::Outcome;
 
 /// The topic that Kafka keeps groups' offsets in. There is none here, but a transaction's partitions name it.
@@ -25,7 +26,7 @@ pub(crate) fn offsets_partition(group: &str) -> i32 {
 
 /// A group and what it has committed. The offsets outlive the members.
 pub(crate) struct Entry {
-    pub(crate) group: Group,
+    pub(crate) group: Membership,
     pub(crate) offsets: Offsets,
 }
 
@@ -63,11 +64,12 @@ impl Groups {
         let (sender, receiver) = oneshot::channel();
         let mut state = self.lock();
         let reply = state.park(Waiting::Join(sender));
-        let settings = self.settings;
-        let entry = state.groups.entry(group.to_owned()).or_insert_with(|| Entry::new(settings));
         let prefix = join.client_id.clone();
         let new_id = || format!("{prefix}-{}", uuid::Uuid::new_v4());
-        let effects = entry.group.join(join, reply, new_id, Instant::now());
+        let effects = match state.classic(group, self.settings) {
+            Some(classic) => classic.join(join, reply, new_id, Instant::now()),
+            None => vec![Effect::Joined(reply, Err((ResponseError::InconsistentGroupProtocol, join.member_id)))],
+        };
         state.carry_out(effects);
         state.forget_blank(group);
         drop(state);
@@ -80,8 +82,8 @@ impl Groups {
         let (sender, receiver) = oneshot::channel();
         let mut state = self.lock();
         let reply = state.park(Waiting::Sync(sender));
-        let effects = match state.groups.get_mut(group) {
-            Some(entry) => entry.group.sync(sync, reply, Instant::now()),
+        let effects = match state.groups.get_mut(group).and_then(|entry| entry.group.classic_mut()) {
+            Some(classic) => classic.sync(sync, reply, Instant::now()),
             None => vec![Effect::Synced(reply, Err(ResponseError::UnknownMemberId))],
         };
         state.carry_out(effects);
@@ -98,8 +100,48 @@ impl Groups {
         generation: i32,
     ) -> Result<(), ResponseError> {
         let mut state = self.lock();
-        let entry = state.groups.get_mut(group).ok_or(ResponseError::UnknownMemberId)?;
-        entry.group.heartbeat(member_id, instance_id, generation, Instant::now())
+        let classic = state.groups.get_mut(group).and_then(|entry| entry.group.classic_mut());
+        classic.ok_or(ResponseError::UnknownMemberId)?.heartbeat(member_id, instance_id, generation, Instant::now())
+    }
+
+    /// What is set for groups of the consumer protocol, where the cluster has it.
+    pub(crate) fn consumer_settings(&self) -> Option<ConsumerGroupSettings> {
+        self.settings.consumer
+    }
+
+    /// ConsumerGroupHeartbeat, checked already.
+    pub(crate) fn consumer_heartbeat(
+        &self,
+        group: &str,
+        beat: Heartbeat,
+        topics: &Catalogue,
+        may_see: &dyn Fn(&str) -> bool,
+    ) -> Result<Answer, Refusal> {
+        let settings = self.settings.consumer.unwrap_or_default();
+        let mut state = self.lock();
+        let joins = beat.is_join();
+        let entry = if joins {
+            let make = || Entry::new(Membership::Consumer(ConsumerGroup::new(group, settings)));
+            let entry = state.groups.entry(group.to_owned()).or_insert_with(make);
+            if entry.group.classic().is_some() && entry.group.is_empty() {
+                // What was committed stays.
+                entry.group = Membership::Consumer(ConsumerGroup::new(group, settings));
+            }
+            Some(entry)
+        } else {
+            state.groups.get_mut(group)
+        };
+        let answer = match entry.map(|entry| &mut entry.group) {
+            Some(Membership::Consumer(members)) => members.heartbeat(beat, topics, may_see, Instant::now()),
+            Some(Membership::Classic(_)) => {
+                Err(Refusal::new(ResponseError::GroupIdNotFound, format!("Group {group} is not a consumer group.")))
+            }
+            None => Err(Refusal::new(ResponseError::GroupIdNotFound, format!("Consumer group {group} not found."))),
+        };
+        state.forget_blank(group);
+        drop(state);
+        self.deadlines_changed.notify_one();
+        answer
     }
 
     pub(crate) fn leave(&self, group: &str, leaves: &[Leave]) -> Vec<Result<(), ResponseError>> {
@@ -107,10 +149,10 @@ impl Groups {
         let mut effects = Vec::new();
         let results = leaves
             .iter()
-            .map(|leave| match state.groups.get_mut(group) {
+            .map(|leave| match state.groups.get_mut(group).and_then(|entry| entry.group.classic_mut()) {
                 None => Err(ResponseError::UnknownMemberId),
-                Some(entry) => {
-                    let (result, others) = entry.group.leave(leave, Instant::now());
+                Some(classic) => {
+                    let (result, others) = classic.leave(leave, Instant::now());
                     effects.extend(others);
                     result
                 }
@@ -126,8 +168,8 @@ impl Groups {
     pub(crate) fn with<T>(&self, group: &str, create: bool, with: impl FnOnce(Option<&mut Entry>) -> T) -> T {
         let mut state = self.lock();
         if create {
-            let settings = self.settings;
-            state.groups.entry(group.to_owned()).or_insert_with(|| Entry::new(settings));
+            let make = || Entry::new(Membership::Classic(Group::new(self.settings)));
+            state.groups.entry(group.to_owned()).or_insert_with(make);
         }
         let out = with(state.groups.get_mut(group));
         if create {
@@ -145,7 +187,7 @@ impl Groups {
     pub(crate) fn delete(&self, group: &str) -> Result<(), ResponseError> {
         let mut state = self.lock();
         let entry = state.groups.get(group).ok_or(ResponseError::GroupIdNotFound)?;
-        if entry.group.state() != State::Empty {
+        if !entry.group.is_empty() {
             return Err(ResponseError::NonEmptyGroup);
         }
         state.groups.remove(group);
@@ -193,7 +235,7 @@ impl Groups {
         self.each(|id, entry| {
             statuses.push(GroupStatus {
                 group: id.to_owned(),
-                state: entry.group.state().name().to_owned(),
+                state: entry.group.state_name().to_owned(),
                 members: entry.group.member_count(),
                 lag: 0,
             });
@@ -216,8 +258,8 @@ impl Groups {
 }
 
 impl Entry {
-    fn new(settings: Settings) -> Self {
-        Self { group: Group::new(settings), offsets: Offsets::default() }
+    fn new(group: Membership) -> Self {
+        Self { group, offsets: Offsets::default() }
     }
 
     fn is_blank(&self) -> bool {
@@ -231,6 +273,18 @@ impl Inner {
         self.next_reply += 1;
         self.waiting.insert(reply, waiting);
         reply
+    }
+
+    /// The classic group of this id, which is made where there is none or where only an empty one of the other protocol is. `None` when
+    /// it has members of the other protocol.
+    fn classic(&mut self, group: &str, settings: Settings) -> Option<&mut Group> {
+        let make = || Membership::Classic(Group::new(settings));
+        let entry = self.groups.entry(group.to_owned()).or_insert_with(|| Entry::new(make()));
+        if entry.group.consumer().is_some() && entry.group.is_empty() {
+            // What was committed stays.
+            entry.group = make();
+        }
+        entry.group.classic_mut()
     }
 
     /// A request that was refused must not leave a group behind that it would have been the first of.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 
+use super::consumer::ConsumerGroupSettings;
 use super::member::{Member, ReplyTo};
 use super::messages::{Effect, Leave, Sync, Synced};
 
@@ -18,6 +19,8 @@ pub(crate) struct Settings {
     pub(crate) min_session_timeout: Duration,
     /// `group.max.session.timeout.ms`
     pub(crate) max_session_timeout: Duration,
+    /// For groups of the consumer protocol; `None` is a cluster that has it off (`group.version` 0).
+    pub(crate) consumer: Option<ConsumerGroupSettings>,
 }
 
 impl Default for Settings {
@@ -26,6 +29,7 @@ impl Default for Settings {
             initial_rebalance_delay: Duration::from_millis(50),
             min_session_timeout: Duration::from_secs(6),
             max_session_timeout: Duration::from_secs(1800),
+            consumer: Some(ConsumerGroupSettings::default()),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 
+use super::group::State;
 use super::messages::JoinedMember;
 use super::*;
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod admin;
+mod consumer_groups;
 mod groups;
 mod hostile;
 mod logins;

@@ -108,7 +108,10 @@ pub(crate) fn all(there: &There) -> Vec<Case> {
 pub(crate) fn group_names(run: &str) -> Vec<GroupId> {
     let own = |name: &str| GroupId(StrBytes::from_string(format!("{name}-{run}")));
     let joined = (2..=9).map(|version| format!("joined-in-version-{version}"));
-    joined.chain(["readers", "emptied", "nobody", "nothing"].map(str::to_owned)).map(|name| own(&name)).collect()
+    joined
+        .chain(["readers", "emptied", "consumers", "nobody", "nothing"].map(str::to_owned))
+        .map(|name| own(&name))
+        .collect()
 }
 
 pub(crate) struct Cases {
@@ -233,6 +236,29 @@ fn groups(cases: &mut Cases) {
     cases.add(0..=5, |names, version| {
         let states = if version < 4 { Vec::new() } else { names.list(StrBytes::from_static_str("Empty")) };
         ListGroupsRequest::default().with_states_filter(states)
+    });
+    cases.add(0..=1, |names, version| {
+        // One member after the other in one group; a stranger's heartbeat, and one that says too little.
+        let request = ConsumerGroupHeartbeatRequest::default()
+            .with_group_id(GroupId(names.text("consumers")))
+            .with_member_id(names.text(&format!("consumer-{version}")))
+            .with_rebalance_timeout_ms(-1)
+            .with_subscribed_topic_names(None)
+            .with_topic_partitions(None);
+        match names.about {
+            About::Known => request
+                .with_rebalance_timeout_ms(10_000)
+                .with_subscribed_topic_names(Some(vec![names.topic()]))
+                .with_topic_partitions(Some(Vec::new())),
+            About::Unknown => request.with_member_epoch(1),
+            About::Nothing => request,
+        }
+    });
+    cases.add(0..=1, |names, _| {
+        let group = GroupId(names.text("consumers"));
+        ConsumerGroupDescribeRequest::default()
+            .with_group_ids(names.list(group))
+            .with_include_authorized_operations(true)
     });
     cases.add(0..=2, |names, _| {
         DeleteGroupsRequest::default().with_groups_names(names.list(GroupId(names.text("emptied"))))

@@ -190,31 +190,34 @@ pub(super) fn describe(
         if !broker.allows(&caller.principal, ResourceKind::Group, &id.0, Operation::Describe) {
             return described.with_error_code(ResponseError::GroupAuthorizationFailed.code());
         }
-        let described = broker.groups.with(&id.0, false, |entry| match entry {
-            // What does not exist is described as dead; from version 6 on it is an error as well (KIP-1043).
-            None if version < 6 => described.with_group_state(text("Dead")),
-            None => described
-                .with_group_state(text("Dead"))
-                .with_error_code(ResponseError::GroupIdNotFound.code())
-                .with_error_message(Some(text(format!("Group {} not found.", &*id.0)))),
-            Some(entry) => {
-                let mut members = Vec::new();
-                entry.group.each_member(|member_id, instance_id, client_id, host, metadata, assignment| {
-                    members.push(
-                        DescribedGroupMember::default()
-                            .with_member_id(text(member_id))
-                            .with_group_instance_id(instance_id.map(text))
-                            .with_client_id(text(client_id))
-                            .with_client_host(text(host))
-                            .with_member_metadata(metadata)
-                            .with_member_assignment(assignment),
-                    );
-                });
-                described
-                    .with_group_state(text(entry.group.state().name()))
-                    .with_protocol_type(text(entry.group.protocol_type()))
-                    .with_protocol_data(text(entry.group.protocol()))
-                    .with_members(members)
+        let described = broker.groups.with(&id.0, false, |entry| {
+            let why_not = if entry.is_some() { "is not a classic group" } else { "not found" };
+            match entry.and_then(|entry| entry.group.classic_mut()) {
+                // What does not exist is described as dead; from version 6 on it is an error as well (KIP-1043).
+                None if version < 6 => described.with_group_state(text("Dead")),
+                None => described
+                    .with_group_state(text("Dead"))
+                    .with_error_code(ResponseError::GroupIdNotFound.code())
+                    .with_error_message(Some(text(format!("Group {} {why_not}.", &*id.0)))),
+                Some(group) => {
+                    let mut members = Vec::new();
+                    group.each_member(|member_id, instance_id, client_id, host, metadata, assignment| {
+                        members.push(
+                            DescribedGroupMember::default()
+                                .with_member_id(text(member_id))
+                                .with_group_instance_id(instance_id.map(text))
+                                .with_client_id(text(client_id))
+                                .with_client_host(text(host))
+                                .with_member_metadata(metadata)
+                                .with_member_assignment(assignment),
+                        );
+                    });
+                    described
+                        .with_group_state(text(group.state().name()))
+                        .with_protocol_type(text(group.protocol_type()))
+                        .with_protocol_data(text(group.protocol()))
+                        .with_members(members)
+                }
             }
         });
         if request.include_authorized_operations {
@@ -232,15 +235,15 @@ pub(super) fn list(broker: &Broker, caller: &Caller<'_>, request: &ListGroupsReq
     let named =
         |filter: &[StrBytes], name: &str| filter.is_empty() || filter.iter().any(|one| one.eq_ignore_ascii_case(name));
     broker.groups.each(|id, entry| {
-        let state = entry.group.state().name();
+        let (state, kind) = (entry.group.state_name(), entry.group.type_name());
         let visible = broker.may_see(&caller.principal, ResourceKind::Group, id);
-        if visible && named(&request.states_filter, state) && named(&request.types_filter, "classic") {
+        if visible && named(&request.states_filter, state) && named(&request.types_filter, kind) {
             groups.push(
                 ListedGroup::default()
                     .with_group_id(GroupId(text(id)))
                     .with_protocol_type(text(entry.group.protocol_type()))
                     .with_group_state(text(state))
-                    .with_group_type(text("classic")),
+                    .with_group_type(text(kind)),
             );
         }
     });

@@ -5,6 +5,7 @@
 mod bounded;
 mod clusters;
 mod configs;
+mod consumer_groups;
 mod fetch;
 mod groups;
 mod login;
@@ -170,7 +171,12 @@ pub(super) async fn handle(broker: &Broker, caller: &Caller<'_>, request: Reques
         ApiKey::DescribeGroups => answer!(request, |message| groups::describe(broker, caller, message, version)),
         ApiKey::ListGroups => answer!(request, |message| groups::list(broker, caller, &message)),
         ApiKey::DeleteGroups => answer!(request, |message| groups::delete(broker, caller, message)),
-        ApiKey::OffsetCommit => answer!(request, |message| offsets::commit(broker, caller, message)),
+        ApiKey::ConsumerGroupHeartbeat => {
+            let client_id = &request.client_id;
+            answer!(request, |message| consumer_groups::heartbeat(broker, caller, message, client_id, version))
+        }
+        ApiKey::ConsumerGroupDescribe => answer!(request, |message| consumer_groups::describe(broker, caller, message)),
+        ApiKey::OffsetCommit => answer!(request, |message| offsets::commit(broker, caller, message, version)),
         ApiKey::OffsetFetch => answer!(request, |message| offsets::fetch(broker, caller, message, version)),
         ApiKey::OffsetDelete => answer!(request, |message| offsets::delete(broker, caller, message)),
         ApiKey::ListOffsets => answer!(request, |message| records::list_offsets(broker, caller, message, version)),

@@ -15,6 +15,8 @@ use kafka_protocol::messages::{
 
 use std::time::Instant;
 
+use uuid::Uuid;
+
 use super::super::Broker;
 use super::{Caller, text};
 use crate::access::{Operation, ResourceKind};
@@ -23,11 +25,18 @@ use crate::groups::{Committed, Offsets};
 /// `offset.metadata.max.bytes`
 pub(super) const MAX_METADATA_BYTES: usize = 4096;
 
+/// OffsetCommit.
+const FIRST_COMMIT_WITH_EPOCH: i16 = 9;
 /// OffsetFetch.
 const FIRST_VERSION_WITH_ERROR: i16 = 2;
 
 /// OffsetCommit: by a member of the current generation, or by anybody while the group is empty.
-pub(super) fn commit(broker: &Broker, caller: &Caller<'_>, request: OffsetCommitRequest) -> OffsetCommitResponse {
+pub(super) fn commit(
+    broker: &Broker,
+    caller: &Caller<'_>,
+    request: OffsetCommitRequest,
+    version: i16,
+) -> OffsetCommitResponse {
     let group = &request.group_id.0;
     let refused = if broker.allows(&caller.principal, ResourceKind::Group, group, Operation::Read) {
         if group.is_empty() { Some(ResponseError::InvalidGroupId) } else { None }
@@ -37,26 +46,32 @@ pub(super) fn commit(broker: &Broker, caller: &Caller<'_>, request: OffsetCommit
     let generation = request.generation_id_or_member_epoch;
     let readable = read_permissions(broker, caller, request.topics.iter().map(|topic| &*topic.name.0));
     let topics = broker.groups.with(group, refused.is_none() && generation < 0, |mut entry| {
-        let refused = refused.or_else(|| match &mut entry {
-            None => Some(ResponseError::IllegalGeneration),
-            Some(entry) => {
+        let right = match (refused, &mut entry) {
+            (Some(refused), _) => Err(refused),
+            // Who sends the newer version may be a member of a consumer group, which knows no generations.
+            (None, None) if version < FIRST_COMMIT_WITH_EPOCH => Err(ResponseError::IllegalGeneration),
+            (None, None) => Err(ResponseError::GroupIdNotFound),
+            (None, Some(entry)) => {
                 let instance = request.group_instance_id.as_deref();
-                entry.group.may_commit(&request.member_id, instance, generation, Instant::now()).err()
+                entry.group.may_commit(&request.member_id, instance, generation, version, Instant::now())
             }
-        });
+        };
         let mut topics = Vec::with_capacity(request.topics.len());
         for (topic, readable) in request.topics.iter().zip(readable) {
             let partitions = topic.partitions.iter().map(|asked| {
                 let metadata = asked.committed_metadata.as_deref().unwrap_or_default();
-                let error = refused.or(readable.err()).or_else(|| {
-                    let exists = usize::try_from(asked.partition_index)
-                        .is_ok_and(|index| readable.is_ok_and(|count| index < count));
-                    match () {
-                        () if !exists => Some(ResponseError::UnknownTopicOrPartition),
-                        () if metadata.len() > MAX_METADATA_BYTES => Some(ResponseError::OffsetMetadataTooLarge),
-                        () => None,
+                let error = match (&right, readable) {
+                    (Err(refused), _) => Some(*refused),
+                    (_, Err(unreadable)) => Some(unreadable),
+                    (Ok(right), Ok((id, count))) => {
+                        let exists = usize::try_from(asked.partition_index).is_ok_and(|index| index < count);
+                        match () {
+                            () if !exists => Some(ResponseError::UnknownTopicOrPartition),
+                            () if metadata.len() > MAX_METADATA_BYTES => Some(ResponseError::OffsetMetadataTooLarge),
+                            () => right.check(id, asked.partition_index).err(),
+                        }
                     }
-                });
+                };
                 if let (None, Some(entry)) = (error, &mut entry) {
                     let committed = Committed {
                         offset: asked.committed_offset,
@@ -77,17 +92,18 @@ pub(super) fn commit(broker: &Broker, caller: &Caller<'_>, request: OffsetCommit
     OffsetCommitResponse::default().with_topics(topics)
 }
 
-/// How many partitions each topic has, where the caller may read it.
+/// Each topic's id and how many partitions it has, where the caller may read it.
 pub(super) fn read_permissions<'a>(
     broker: &Broker,
     caller: &Caller<'_>,
     topics: impl Iterator<Item = &'a str>,
-) -> Vec<Result<usize, ResponseError>> {
+) -> Vec<Result<(Uuid, usize), ResponseError>> {
     let judge = |topic: &str| {
         if !broker.allows(&caller.principal, ResourceKind::Topic, topic, Operation::Read) {
             return Err(ResponseError::TopicAuthorizationFailed);
         }
-        broker.topics.get(topic).map(|topic| topic.partitions.len()).ok_or(ResponseError::UnknownTopicOrPartition)
+        let found = broker.topics.get(topic).map(|topic| (topic.id, topic.partitions.len()));
+        found.ok_or(ResponseError::UnknownTopicOrPartition)
     };
     topics.map(judge).collect()
 }
@@ -149,6 +165,9 @@ fn fetch_group(
         return response.with_error_code(ResponseError::GroupAuthorizationFailed.code());
     }
     let topics = broker.groups.with(group, false, |entry| {
+        if let Some(entry) = &entry {
+            entry.group.may_fetch(request.member_id.as_deref(), request.member_epoch)?;
+        }
         let nothing = Offsets::default();
         let offsets = entry.map_or(&nothing, |entry| &entry.offsets);
         let tell = |topic: &str, index: i32, position: Option<&Committed>| {
@@ -158,7 +177,7 @@ fn fetch_group(
                 committed(index, position)
             }
         };
-        match request.topics {
+        Ok(match request.topics {
             Some(topics) => topics
                 .into_iter()
                 .map(|topic| {
@@ -185,9 +204,15 @@ fn fetch_group(
                         .with_partitions(partitions.collect())
                 })
                 .collect(),
-        }
+        })
     });
-    response.with_topics(topics)
+    match topics {
+        Ok(topics) => response.with_topics(topics),
+        Err(error) => {
+            let error: ResponseError = error;
+            response.with_error_code(error.code())
+        }
+    }
 }
 
 fn committed(index: i32, committed: Option<&Committed>) -> OffsetFetchResponsePartitions {

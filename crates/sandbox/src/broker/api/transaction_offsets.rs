@@ -9,6 +9,8 @@ use kafka_protocol::messages::txn_offset_commit_response::{
 };
 use kafka_protocol::messages::{TxnOffsetCommitRequest, TxnOffsetCommitResponse};
 
+use uuid::Uuid;
+
 use super::super::Broker;
 use super::super::groups::{Entry, OFFSETS_TOPIC, offsets_partition};
 use super::Caller;
@@ -41,8 +43,8 @@ pub(super) fn commit(
     };
     let readable = read_permissions(broker, caller, request.topics.iter().map(|topic| &*topic.name.0));
     // Each partition's own fault; what has none is written.
-    let judge = |permission: &Result<usize, ResponseError>, asked: &TxnOffsetCommitRequestPartition| {
-        let count = (*permission)?;
+    let judge = |permission: &Result<(Uuid, usize), ResponseError>, asked: &TxnOffsetCommitRequestPartition| {
+        let (_, count) = (*permission)?;
         match usize::try_from(asked.partition_index) {
             Ok(index) if index < count => Ok(()),
             _ => Err(ResponseError::UnknownTopicOrPartition),
@@ -57,7 +59,7 @@ pub(super) fn commit(
         })
         .collect();
     if judged.iter().flatten().any(Result::is_ok)
-        && let Err(error) = write(broker, &request, &mut judged, version)
+        && let Err(error) = write(broker, &request, &readable, &mut judged, version)
     {
         judged.iter_mut().flatten().filter(|judged| judged.is_ok()).for_each(|judged| *judged = Err(error));
     }
@@ -76,6 +78,7 @@ pub(super) fn commit(
 fn write(
     broker: &Broker,
     request: &TxnOffsetCommitRequest,
+    readable: &[Result<(Uuid, usize), ResponseError>],
     judged: &mut [Vec<Result<(), ResponseError>>],
     version: i16,
 ) -> Result<(), ResponseError> {
@@ -98,9 +101,14 @@ fn write(
         broker.groups.with(group, request.generation_id < 0, |entry| {
             let entry: &mut Entry = entry.ok_or(ResponseError::IllegalGeneration)?;
             let instance = request.group_instance_id.as_deref();
-            entry.group.may_commit_in_transaction(&request.member_id, instance, request.generation_id)?;
-            for (topic, judged) in request.topics.iter().zip(judged) {
+            let right = entry.group.may_commit_in_transaction(&request.member_id, instance, request.generation_id)?;
+            for ((topic, permission), judged) in request.topics.iter().zip(readable).zip(judged) {
+                let Ok((topic_id, _)) = permission else { continue };
                 for (asked, judged) in topic.partitions.iter().zip(judged).filter(|(_, judged)| judged.is_ok()) {
+                    if right.check(*topic_id, asked.partition_index).is_err() {
+                        *judged = Err(ResponseError::IllegalGeneration);
+                        continue;
+                    }
                     let metadata = asked.committed_metadata.as_deref().unwrap_or_default();
                     if metadata.len() > MAX_METADATA_BYTES {
                         *judged = Err(ResponseError::OffsetMetadataTooLarge);

@@ -8,7 +8,7 @@ use super::super::Broker;
 use super::{Answer, Request, Unanswerable, text};
 use crate::transactions::TransactionSettings;
 
-/// As Kafka 4.1 has them, but for what comes with the new group protocol. Not here: WriteTxnMarkers, which brokers send each other.
+/// As Kafka 4.1 has them. Not here: WriteTxnMarkers, which brokers send each other.
 const OFFERED: &[(ApiKey, i16, i16)] = &[
     (ApiKey::Produce, 3, 13),
     (ApiKey::Fetch, 4, 17),
@@ -42,6 +42,8 @@ const OFFERED: &[(ApiKey, i16, i16)] = &[
     (ApiKey::IncrementalAlterConfigs, 0, 1),
     (ApiKey::OffsetDelete, 0, 0),
     (ApiKey::DescribeCluster, 0, 2),
+    (ApiKey::ConsumerGroupHeartbeat, 0, 1),
+    (ApiKey::ConsumerGroupDescribe, 0, 1),
     (ApiKey::DescribeProducers, 0, 0),
     (ApiKey::DescribeTransactions, 0, 0),
     (ApiKey::ListTransactions, 0, 2),
@@ -61,7 +63,11 @@ const FIRST_VERSION_WITH_LEVEL_0: i16 = 4;
 
 /// What the broker could do and what the cluster does (KIP-584). A feature at level 0 is off, which Kafka does not mention.
 fn features(broker: &Broker, version: i16) -> (Vec<SupportedFeatureKey>, Vec<FinalizedFeatureKey>) {
-    let levels = [("transaction.version", TransactionSettings::MAX_VERSION, broker.transactions.settings.version)];
+    let has_consumer_groups = u8::from(broker.groups.consumer_settings().is_some());
+    let levels = [
+        ("group.version", 1, has_consumer_groups),
+        ("transaction.version", TransactionSettings::MAX_VERSION, broker.transactions.settings.version),
+    ];
     let shown = levels.iter().filter(|_| version >= FIRST_VERSION_WITH_LEVEL_0);
     let supported = shown.map(|(name, max, _)| {
         SupportedFeatureKey::default().with_name(text(name)).with_min_version(0).with_max_version(i16::from(*max))

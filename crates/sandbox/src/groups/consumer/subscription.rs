@@ -1,0 +1,60 @@
+//! Which topics there are, and which of them a pattern means.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use kafka_protocol::error::ResponseError;
+use regex::bytes::{Regex, RegexBuilder};
+use uuid::Uuid;
+
+use super::messages::Refusal;
+
+/// A compiled pattern may take this much memory.
+const MAX_REGEX_BYTES: usize = 1 << 20;
+
+/// All topics, each with its id and the number of its partitions.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Catalogue(BTreeMap<Arc<str>, (Uuid, i32)>);
+
+impl FromIterator<(Arc<str>, Uuid, i32)> for Catalogue {
+    fn from_iter<I: IntoIterator<Item = (Arc<str>, Uuid, i32)>>(topics: I) -> Self {
+        Self(topics.into_iter().map(|(name, id, partitions)| (name, (id, partitions))).collect())
+    }
+}
+
+impl Catalogue {
+    pub(crate) fn get(&self, name: &str) -> Option<(Uuid, i32)> {
+        self.0.get(name).copied()
+    }
+
+    pub(crate) fn names(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.0.keys()
+    }
+}
+
+/// Compiles a pattern that has to match the whole of a name. Kafka takes RE2's patterns, this crate those of RE2's family; both read
+/// a name as ASCII and never take more than linear time.
+fn compile(pattern: &str) -> Result<Regex, regex::Error> {
+    // Alone first: put into a group, `a)|(b` would pass.
+    RegexBuilder::new(pattern).unicode(false).size_limit(MAX_REGEX_BYTES).build()?;
+    RegexBuilder::new(&format!(r"\A(?:{pattern})\z")).unicode(false).size_limit(MAX_REGEX_BYTES).build()
+}
+
+/// Refuses what is no regular expression.
+pub(super) fn check_regex(pattern: &str) -> Result<(), Refusal> {
+    compile(pattern).map(|_| ()).map_err(|error| {
+        let why = error.to_string();
+        let last = why.lines().last().unwrap_or_default().trim_start_matches("error: ");
+        let message = format!("SubscribedTopicRegex `{pattern}` is not a valid regular expression: {last}.");
+        Refusal::new(ResponseError::InvalidRegularExpression, message)
+    })
+}
+
+/// The topics whose names `pattern` matches from end to end and that `may_see` lets through.
+pub(super) fn resolve(pattern: &str, topics: &Catalogue, may_see: &dyn Fn(&str) -> bool) -> BTreeSet<String> {
+    let Ok(regex) = compile(pattern) else {
+        return BTreeSet::new();
+    };
+    let matching = topics.names().filter(|name| regex.is_match(name.as_bytes()) && may_see(name));
+    matching.map(|name| name.to_string()).collect()
+}
