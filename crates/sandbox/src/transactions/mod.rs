@@ -10,6 +10,10 @@
 mod coordinator;
 mod messages;
 mod settings;
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod tests;
 mod transaction;
 
 pub(crate) use coordinator::Coordinator;

@@ -10,6 +10,7 @@ mod logins;
 mod recorded;
 mod records;
 mod requests;
+mod transaction_settings;
 mod transactional_offsets;
 mod transactional_requests;
 mod transactions;

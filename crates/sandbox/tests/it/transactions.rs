@@ -57,7 +57,7 @@ impl<'a> Payments<'a> {
     }
 
     /// Writes one record, and says which error came back.
-    async fn try_produce(&mut self, value: &[u8], version: i16) -> i16 {
+    pub(crate) async fn try_produce(&mut self, value: &[u8], version: i16) -> i16 {
         let records = transactional(batch(Some((self.producer.0, self.epoch, self.sequence)), &[value]));
         let topic = TopicProduceData::default()
             .with_name(TopicName(StrBytes::from_string(self.broker.orders.clone())))
@@ -83,7 +83,7 @@ impl<'a> Payments<'a> {
         }
     }
 
-    async fn try_add(&mut self, version: i16) -> i16 {
+    pub(crate) async fn try_add(&mut self, version: i16) -> i16 {
         let topic = AddPartitionsToTxnTopic::default()
             .with_name(TopicName(StrBytes::from_string(self.broker.orders.clone())))
             .with_partitions(vec![0]);
@@ -96,7 +96,7 @@ impl<'a> Payments<'a> {
         answer.results_by_topic_v3_and_below[0].results_by_partition[0].partition_error_code
     }
 
-    async fn add(&mut self) {
+    pub(crate) async fn add(&mut self) {
         loop {
             match self.try_add(3).await {
                 0 => return,
@@ -106,7 +106,7 @@ impl<'a> Payments<'a> {
     }
 
     /// One EndTxn: the error, and the producer id and epoch that come with it.
-    async fn try_end(&mut self, epoch: i16, committed: bool, version: i16) -> (i16, i64, i16) {
+    pub(crate) async fn try_end(&mut self, epoch: i16, committed: bool, version: i16) -> (i16, i64, i16) {
         let request = EndTxnRequest::default()
             .with_transactional_id(self.id.clone())
             .with_producer_id(self.producer)
@@ -134,7 +134,7 @@ impl<'a> Payments<'a> {
     }
 
     /// One InitProducerId that names `given` as what the producer has been.
-    async fn try_initialize(&mut self, given: Option<(ProducerId, i16)>, version: i16) -> (i16, i64, i16) {
+    pub(crate) async fn try_initialize(&mut self, given: Option<(ProducerId, i16)>, version: i16) -> (i16, i64, i16) {
         let (producer, epoch) = given.unwrap_or((ProducerId(-1), -1));
         let request = InitProducerIdRequest::default()
             .with_transactional_id(Some(self.id.clone()))
@@ -145,7 +145,7 @@ impl<'a> Payments<'a> {
         (answer.error_code, answer.producer_id.0, answer.producer_epoch)
     }
 
-    async fn read(&mut self, offset: i64, isolation_level: i8) -> PartitionData {
+    pub(crate) async fn read(&mut self, offset: i64, isolation_level: i8) -> PartitionData {
         let partition = FetchPartition::default().with_fetch_offset(offset).with_partition_max_bytes(1 << 20);
         let topic = FetchTopic::default()
             .with_topic(TopicName(StrBytes::from_string(self.broker.orders.clone())))
@@ -159,7 +159,7 @@ impl<'a> Payments<'a> {
     }
 
     /// Reads committed records from the beginning, once everything up to `end` is decided.
-    async fn read_stable(&mut self, end: i64) -> PartitionData {
+    pub(crate) async fn read_stable(&mut self, end: i64) -> PartitionData {
         loop {
             let data = self.read(0, 1).await;
             if data.last_stable_offset == end {

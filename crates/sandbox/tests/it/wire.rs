@@ -38,14 +38,20 @@ pub(crate) struct Broker {
 
 impl Broker {
     pub(crate) async fn start() -> Self {
+        match std::env::var("GROCERY_TEST_BOOTSTRAP") {
+            Ok(address) => Self::prepare(address, None).await,
+            Err(_) => Self::start_with(|_| {}).await,
+        }
+    }
+
+    /// A sandbox with other settings, wherever the other tests run.
+    pub(crate) async fn start_with(change: impl FnOnce(&mut SandboxConfig)) -> Self {
+        let sandbox = sandbox_with(change).await;
+        Self::prepare(sandbox.endpoints().open.clone().unwrap(), Some(sandbox)).await
+    }
+
+    async fn prepare(address: String, sandbox: Option<Sandbox>) -> Self {
         let run = Uuid::new_v4().simple().to_string()[..8].to_owned();
-        let (address, sandbox) = match std::env::var("GROCERY_TEST_BOOTSTRAP") {
-            Ok(address) => (address, None),
-            Err(_) => {
-                let sandbox = sandbox().await;
-                (sandbox.endpoints().open.clone().unwrap(), Some(sandbox))
-            }
-        };
         let nobody = (ProducerId(-1), -1);
         let orders = format!("orders-{run}");
         let mut broker = Self {
