@@ -1,26 +1,25 @@
-//! The service: read orders, write a pick list for each, then say that the orders are done.
+//! The service: read orders, write a pick list for each, and say that they are done, all in one transaction.
 
-use std::collections::VecDeque;
+use std::time::Duration;
 
-use chrono::Utc;
 use grocery_events::{Event, GroceryOrder, GroceryPicklist};
-use kafka::{Consumer, ConsumerEvent, Delivery, DeliveryError, Position, Producer, Record, RecordBatch, Written};
-use schema_registry::{AvroDeserializer, AvroSerializer};
-use service_kit::{Commits, Context, LOOK, Lag, Outage, Progress, ServiceError, wait_out};
-use tokio_util::sync::CancellationToken;
+use kafka::{Consumer, ConsumerEvent, RecordBatch, Revocation, StartFrom, Transaction, TransactionError, Transactions};
+use schema_registry::AvroDeserializer;
+use service_kit::{Context, LOOK, Lag, Outage, Progress, ServiceError, speak_of, wait_out};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::Args;
-use crate::picklist::{pick_list, picker_for};
-use crate::under_way::{Sent, Settled, UnderWay};
+use crate::taken::{Bounds, Taken};
+use crate::work::{Lists, Work};
 
 /// The group that shares the orders.
 pub const GROUP: &str = "fulfillment-service-group";
 
-/// With so many lists on their way, no more orders are read until some have arrived.
-const MOST_UNDER_WAY: usize = 10_000;
+/// Between two attempts at the same orders, when the first came to nothing.
+const PAUSE: Duration = Duration::from_millis(100);
 
-/// Turns orders into pick lists until the shutdown. An order's position is committed only after the broker acknowledged its
-/// pick list: after a crash an order may get its list twice, both with one id, but none is left without.
+/// Turns orders into pick lists until the shutdown. The lists of some orders and the group's position behind those orders are
+/// one transaction: whoever reads committed lists sees each order's exactly once, whatever dies in between.
 ///
 /// # Errors
 /// What waiting does not mend.
@@ -28,8 +27,12 @@ pub async fn run(context: Context, args: Args) -> Result<(), ServiceError> {
     let registry = context.registry()?;
     let orders = AvroDeserializer::<GroceryOrder>::new(&registry, GroceryOrder::SUBJECT, GroceryOrder::SCHEMA)
         .map_err(ServiceError::Internal)?;
-    let settings = context.config.consumer(GROUP, &[context.config.orders_topic()])?;
-    let producing = context.config.producer()?;
+    let bounds = args.bounds();
+    let mut settings = context.config.consumer(GROUP, &[context.config.orders_topic()])?;
+    settings.max_poll_records = settings.max_poll_records.min(bounds.orders);
+    settings.require_stable = true;
+    let most_at_once = settings.max_poll_records;
+    let transactional = context.config.transactions("fulfillment-service")?;
     let lag = Lag::of(&context);
     let schema = context.readiness.condition("schema of pick lists");
     let Some(cluster) = context.connect().await? else { return Ok(()) };
@@ -37,33 +40,42 @@ pub async fn run(context: Context, args: Args) -> Result<(), ServiceError> {
         context.serializer::<GroceryPicklist>(&registry, GroceryPicklist::SUBJECT, GroceryPicklist::SCHEMA).await?;
     let Some(picklists) = picklists else { return Ok(()) };
     schema.met();
+    // Before the group, so that what an instance of this name left open is over when its positions are read.
+    let mut outage = transactions_outage();
+    let attempt = || cluster.transactions(transactional.clone());
+    let taken_over = wait_out(&mut outage, &context.shutdown, TransactionError::is_retriable, attempt).await?;
+    let Some(transactions) = taken_over else { return Ok(()) };
     let consumer = cluster.consumer_with(settings).await?;
-    let work = Work {
-        producer: cluster.producer(producing)?,
-        topic: context.config.picklists_topic().to_owned(),
-        pickers: args.pickers,
-        orders,
-        picklists,
-        context,
-    };
-    Fulfilment {
-        work,
-        consumer,
-        under_way: UnderWay::new(),
-        commits: Commits::default(),
-        done: Progress::of("pick lists acknowledged"),
-    }
-    .run(lag)
-    .await
+    let topic = context.config.picklists_topic().to_owned();
+    let work = Work { topic, pickers: args.pickers, orders, picklists, context };
+    let done = Progress::of("pick lists committed");
+    Fulfilment { work, consumer, transactions, bounds, most_at_once, done, outage }.run(lag).await
 }
 
-/// Orders that are being turned into lists: reading, sending and committing go on at the same time.
+fn transactions_outage() -> Outage {
+    Outage::of("the transaction coordinator", "bootstrap.servers")
+}
+
 struct Fulfilment {
     work: Work,
     consumer: Consumer,
-    under_way: UnderWay<Delivery>,
-    commits: Commits,
+    transactions: Transactions,
+    bounds: Bounds,
+    /// The most orders that one batch has.
+    most_at_once: usize,
     done: Progress,
+    outage: Outage,
+}
+
+/// How a transaction ended.
+enum Ended {
+    Committed,
+    /// Nothing of it is visible: the same orders are to be done again.
+    Aborted(TransactionError),
+    /// As aborted: some of its partitions have gone to another member.
+    Lost,
+    /// Only the next [`Transactions::ready`] will tell.
+    Unresolved,
 }
 
 impl Fulfilment {
@@ -71,130 +83,197 @@ impl Fulfilment {
         let mut looks = tokio::time::interval(LOOK);
         let shutdown = self.work.context.shutdown.clone();
         loop {
-            tokio::select! {
+            let event = tokio::select! {
                 biased;
                 () = shutdown.cancelled() => break,
-                _ = looks.tick() => lag.look(&self.consumer),
-                answer = self.commits.answer() => self.commits.settle(&self.consumer, answer)?,
-                settled = self.under_way.settled(), if !self.under_way.is_empty() => self.settle(settled).await?,
-                event = self.consumer.next_event(), if self.under_way.lists() < MOST_UNDER_WAY => match event? {
-                    Some(event) => self.take(event).await?,
-                    None => break,
-                },
+                _ = looks.tick() => {
+                    lag.look(&self.consumer);
+                    continue;
+                }
+                event = self.consumer.next_event() => event?,
+            };
+            match event {
+                Some(ConsumerEvent::Batch(batch)) => self.fulfil(&batch, &mut lag).await?,
+                // Between transactions nothing is open.
+                Some(_) => {}
+                None => break,
             }
         }
-        self.finish().await?;
         tracing::info!("leaving the group after {} pick lists", self.done.total());
         self.consumer.close().await?;
         Ok(())
     }
 
-    async fn take(&mut self, event: ConsumerEvent) -> Result<(), ServiceError> {
-        match event {
-            ConsumerEvent::Batch(batch) => {
-                let (lists, next) = self.work.fulfil(&batch).await?;
-                self.under_way.add(batch.topic_partition().clone(), next, lists);
-            }
-            ConsumerEvent::Revoking(revocation) => {
-                self.finish().await?;
-                drop(revocation);
-            }
-            ConsumerEvent::Lost(partitions) => {
-                self.under_way.forget(&partitions);
-                self.commits.forget(&partitions);
-            }
-            _ => {}
+    /// One transaction: this batch, and what comes within its bounds.
+    async fn fulfil(&mut self, first: &RecordBatch, lag: &mut Lag) -> Result<(), ServiceError> {
+        let (lists, next) = self.work.lists(first).await?;
+        if !self.ready().await? {
+            return Ok(());
         }
+        let mut taken = Taken::default();
+        taken.add(first.topic_partition(), first.first_offset(), next, lists.len(), lists.bytes());
+        let mut revoking = None;
+        match self.transact(lists, &mut taken, &mut revoking, lag).await? {
+            Ended::Committed => self.committed(&taken),
+            Ended::Aborted(error) => self.again(&taken, error).await?,
+            Ended::Lost => self.go_back(&taken),
+            Ended::Unresolved => self.resolve(&taken).await?,
+        }
+        drop(revoking);
         Ok(())
     }
 
-    /// Counts and commits what has arrived; sends again what an outage outlasted.
-    async fn settle(&mut self, settled: Settled<Delivery, DeliveryError>) -> Result<(), ServiceError> {
-        self.work.context.metrics.records_out(settled.arrived);
-        self.done.add(settled.arrived);
-        if !settled.done.is_empty() {
-            self.commits.done(&self.consumer, &settled.done);
+    async fn transact(
+        &mut self,
+        lists: Lists,
+        taken: &mut Taken,
+        revoking: &mut Option<Revocation>,
+        lag: &mut Lag,
+    ) -> Result<Ended, ServiceError> {
+        let Self { work, consumer, transactions, bounds, most_at_once, outage, .. } = self;
+        let mut transaction = match transactions.begin().await {
+            Ok(transaction) => transaction,
+            Err(error) => return Ok(Ended::Aborted(error)),
+        };
+        let mut sent = lists.send(&work.topic, &mut transaction).await;
+        if sent.is_ok() {
+            let more = More { work, consumer, bounds, most_at_once: *most_at_once };
+            sent = more.take(&mut transaction, taken, revoking, lag).await?;
         }
-        if let Some((list, error)) = settled.failed {
-            self.under_way.sent_again(self.work.send_again(list, error).await?);
+        match sent {
+            Ok(()) => commit(transaction, consumer, taken, outage).await,
+            Err(error) => {
+                give_up(transaction).await?;
+                Ok(Ended::Aborted(error))
+            }
         }
-        Ok(())
     }
 
-    /// Waits until everything that was sent has arrived and is committed.
-    async fn finish(&mut self) -> Result<(), ServiceError> {
-        while !self.under_way.is_empty() {
-            let settled = self.under_way.settled().await;
-            self.settle(settled).await?;
-        }
-        self.commits.all(&self.consumer).await
-    }
-}
-
-/// What it takes to turn orders into lists on their way.
-struct Work {
-    context: Context,
-    producer: Producer,
-    topic: String,
-    pickers: Vec<String>,
-    orders: AvroDeserializer<GroceryOrder>,
-    picklists: AvroSerializer<GroceryPicklist>,
-}
-
-impl Work {
-    /// Sends the list of each order, and says where the orders go on after those: at the batch's end, unless a shutdown came
-    /// while something was waited for.
-    async fn fulfil(&self, batch: &RecordBatch) -> Result<(VecDeque<Sent<Delivery>>, Position), ServiceError> {
-        let mut sent = VecDeque::with_capacity(batch.len());
-        for record in batch {
-            self.context.metrics.records_in(1);
-            let at = batch.topic_partition();
-            let Some(order) = self.context.read(&self.orders, at, record).await? else {
-                if self.context.shutdown.is_cancelled() {
-                    return Ok((sent, Position::at(record.offset())));
-                }
-                continue;
-            };
-            let picker = picker_for(&order.order_id, &self.pickers).ok_or_else(|| {
-                ServiceError::Usage("nobody is on shift: name at least one picker (--pickers)".into())
-            })?;
-            let list = match order.validate().and_then(|()| pick_list(&order, picker, Utc::now())) {
-                Ok(list) => list,
-                Err(broken) => {
-                    self.context.set_aside(at, record.offset(), &broken.to_string());
-                    continue;
-                }
-            };
-            let mut value = Vec::new();
-            self.picklists.encode(&list, &mut value)?;
-            let Some(delivery) = self.send(&list.order_id, &value, &self.context.shutdown).await? else {
-                return Ok((sent, Position::at(record.offset())));
-            };
-            sent.push_back(Sent { key: list.order_id, value, delivery });
-        }
-        Ok((sent, batch.next_position()))
+    /// Waits until a transaction can begin; `false` if a shutdown came first.
+    async fn ready(&mut self) -> Result<bool, ServiceError> {
+        let Self { transactions, outage, work, .. } = self;
+        let attempt = || transactions.ready();
+        let ready = wait_out(outage, &work.context.shutdown, TransactionError::is_retriable, attempt).await?;
+        Ok(ready.is_some())
     }
 
-    /// Hands a list to the producer, which waits for room. `None` if `stop` came first.
-    async fn send(&self, key: &str, value: &[u8], stop: &CancellationToken) -> Result<Option<Delivery>, ServiceError> {
-        let mut outage = Outage::of("the Kafka cluster", "bootstrap.servers");
-        let attempt = || self.producer.send(Record::to(&self.topic).key(key.as_bytes()).value(value));
-        Ok(wait_out(&mut outage, stop, kafka::ProducerError::is_retriable, attempt).await?)
+    fn committed(&mut self, taken: &Taken) {
+        self.work.context.metrics.records_out(taken.lists);
+        self.done.add(taken.lists);
     }
 
-    /// Sends once more what an outage outlasted. A list that may have been written all the same has the same id again. A
-    /// shutdown does not end this: the drain has a bound of its own.
-    async fn send_again(&self, mut list: Sent<Delivery>, error: DeliveryError) -> Result<Sent<Delivery>, ServiceError> {
-        self.context.metrics.error("delivery");
-        if !error.is_retriable() {
+    /// Goes back to where the transaction began, unless what it failed of would only fail again.
+    async fn again(&mut self, taken: &Taken, error: TransactionError) -> Result<(), ServiceError> {
+        self.work.context.metrics.error("transaction");
+        if error.is_fatal() {
             return Err(error.into());
         }
-        let perhaps = if error.written() == Written::No { "" } else { "; it may be there twice then" };
-        tracing::warn!(order = list.key, "the pick list is sent again{perhaps}: {error}");
-        let never = CancellationToken::new();
-        if let Some(delivery) = self.send(&list.key, &list.value, &never).await? {
-            list.delivery = delivery;
+        tracing::warn!("{} pick lists are made again: {error}", taken.lists);
+        self.go_back(taken);
+        sleep(PAUSE).await;
+        Ok(())
+    }
+
+    fn go_back(&mut self, taken: &Taken) {
+        for (partition, from) in taken.beginnings() {
+            // One that is no longer ours is done by its new owner, from the same place.
+            let _ = self.consumer.seek(partition, StartFrom::Offset(from));
         }
-        Ok(list)
+    }
+
+    /// Waits for the outcome of a commit that had none in time. After a shutdown nobody needs it: the next start begins where
+    /// the group's position is, whichever that is.
+    async fn resolve(&mut self, taken: &Taken) -> Result<(), ServiceError> {
+        let Self { transactions, outage, work, .. } = self;
+        let waits = |error: &TransactionError| matches!(error, TransactionError::Unavailable { .. });
+        match wait_out(outage, &work.context.shutdown, waits, || transactions.ready()).await {
+            Ok(Some(())) => self.committed(taken),
+            Ok(None) => {}
+            Err(error) => self.again(taken, error).await?,
+        }
+        Ok(())
+    }
+}
+
+/// What a transaction goes on with after its first batch.
+struct More<'a> {
+    work: &'a Work,
+    consumer: &'a mut Consumer,
+    bounds: &'a Bounds,
+    most_at_once: usize,
+}
+
+impl More<'_> {
+    /// Takes orders until the transaction is full, has waited long enough, or has to end for another reason.
+    ///
+    /// # Errors
+    /// Outside what the service cannot go on with, inside why the transaction cannot be committed.
+    async fn take(
+        self,
+        transaction: &mut Transaction<'_>,
+        taken: &mut Taken,
+        revoking: &mut Option<Revocation>,
+        lag: &mut Lag,
+    ) -> Result<Result<(), TransactionError>, ServiceError> {
+        let until = Instant::now() + self.bounds.linger;
+        while taken.has_room(self.bounds, self.most_at_once) {
+            let event = tokio::select! {
+                biased;
+                () = self.work.context.shutdown.cancelled() => break,
+                event = self.consumer.next_event() => event?,
+                () = sleep_until(until) => break,
+            };
+            match event {
+                Some(ConsumerEvent::Batch(batch)) => {
+                    let (lists, next) = self.work.lists(&batch).await?;
+                    taken.add(batch.topic_partition(), batch.first_offset(), next, lists.len(), lists.bytes());
+                    if let Err(error) = lists.send(&self.work.topic, transaction).await {
+                        return Ok(Err(error));
+                    }
+                }
+                // The partitions stay ours until this is dropped, which is when the transaction is over.
+                Some(ConsumerEvent::Revoking(revocation)) => {
+                    *revoking = Some(revocation);
+                    break;
+                }
+                Some(ConsumerEvent::Lost(partitions)) if taken.touches(&partitions) => break,
+                Some(_) => lag.look(self.consumer),
+                None => break,
+            }
+        }
+        Ok(Ok(()))
+    }
+}
+
+/// Aborts a transaction. That the coordinator cannot be reached is for the next one to wait for.
+async fn give_up(transaction: Transaction<'_>) -> Result<(), ServiceError> {
+    match transaction.abort().await {
+        Err(error) if error.is_fatal() => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// Commits a transaction together with the group's positions, if its partitions are still ours.
+async fn commit(
+    transaction: Transaction<'_>,
+    consumer: &Consumer,
+    taken: &Taken,
+    outage: &mut Outage,
+) -> Result<Ended, ServiceError> {
+    let group = speak_of(outage, "the group's coordinator does not answer", consumer.in_group()).await;
+    let Some(group) = group.filter(|_| taken.is_within(&consumer.assignment())) else {
+        give_up(transaction).await?;
+        tracing::info!("{} pick lists are left to the new owners of their partitions", taken.lists);
+        return Ok(Ended::Lost);
+    };
+    let outcome = transaction.commit_with(taken.positions(), &group);
+    match speak_of(outage, "a commit has no answer", outcome).await {
+        Ok(()) => {
+            consumer.committed_elsewhere(taken.positions());
+            Ok(Ended::Committed)
+        }
+        Err(TransactionError::Unresolved { .. }) => Ok(Ended::Unresolved),
+        Err(error @ TransactionError::Aborted { .. }) => Ok(Ended::Aborted(error)),
+        Err(error) => Err(error.into()),
     }
 }

@@ -208,6 +208,30 @@ impl From<kafka::ProducerError> for ServiceError {
     }
 }
 
+impl From<kafka::TransactionError> for ServiceError {
+    fn from(error: kafka::TransactionError) -> Self {
+        use kafka::{AbortCause, TransactionError};
+        let text = error.to_string();
+        match error {
+            TransactionError::Cluster(error) => error.into(),
+            TransactionError::Producer(error) => error.into(),
+            TransactionError::Failed { cause } | TransactionError::Aborted { cause, .. } => match cause {
+                AbortCause::Delivery(error) => error.into(),
+                AbortCause::NotAccepted(error) => error.into(),
+                AbortCause::Over(error) => (*error).into(),
+                cause if cause.is_authorization() => Self::Authorization(text),
+                cause if cause.is_retriable() => Self::Outage(text),
+                _ => Self::Resource(text),
+            },
+            error if error.is_authorization() => Self::Authorization(text),
+            error if error.is_retriable() => Self::Outage(text),
+            TransactionError::Closed => Self::Internal(text),
+            TransactionError::Refused { .. } => Self::Resource(text),
+            _ => Self::Usage(text),
+        }
+    }
+}
+
 impl From<kafka::DeliveryError> for ServiceError {
     fn from(error: kafka::DeliveryError) -> Self {
         use kafka::DeliveryError;

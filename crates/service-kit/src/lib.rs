@@ -35,4 +35,4 @@ pub use progress::Progress;
 pub use readiness::{Condition, Readiness};
 pub use run::{Context, Service, run};
 pub use shutdown::on_signals;
-pub use waiting::wait_out;
+pub use waiting::{speak_of, wait_out};

@@ -56,6 +56,30 @@ pub async fn wait_out<T, E: Display, F: Future<Output = Result<T, E>>>(
     }
 }
 
+/// Waits for `work`, which waits for something that may be away, and speaks of it if that takes long: `why` is what an outage
+/// looks like from here.
+///
+/// Cancel safe if `work` is.
+pub async fn speak_of<T>(outage: &mut Outage, why: &str, work: impl Future<Output = T>) -> T {
+    const LOOK: Duration = Duration::from_millis(500);
+    let mut work = std::pin::pin!(work);
+    loop {
+        match tokio::time::timeout(LOOK, &mut work).await {
+            Ok(done) => {
+                if let Some(line) = outage.works(Instant::now()) {
+                    tracing::info!("{line}");
+                }
+                return done;
+            }
+            Err(_) => {
+                if let Some(line) = outage.trouble(why, Instant::now()) {
+                    tracing::warn!("{line}");
+                }
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

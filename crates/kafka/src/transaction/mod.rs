@@ -66,15 +66,26 @@ impl Cluster {
 }
 
 impl Transactions {
-    /// Opens a transaction, once the one before is over. After a commit that was
-    /// [`Unresolved`](TransactionError::Unresolved), or whose future was dropped, this waits for its outcome.
+    /// Waits until the transaction before is over and another one can begin. After a commit that was
+    /// [`Unresolved`](TransactionError::Unresolved), or whose future was dropped, this tells its outcome: `Ok` if it is
+    /// committed.
+    ///
+    /// Cancel safe. Waits up to `max.block.ms`.
+    ///
+    /// # Errors
+    /// [`Aborted`](TransactionError::Aborted) if the transaction before, whose commit nobody saw to its end, came to nothing;
+    /// that is said once. [`Unavailable`](TransactionError::Unavailable) after `max.block.ms`. Else what
+    /// [is fatal](TransactionError::is_fatal).
+    pub async fn ready(&self) -> Result<(), TransactionError> {
+        self.in_time(self.transactor.initialise()).await
+    }
+
+    /// Opens a transaction, once it [can be](Self::ready).
     ///
     /// Cancel safe: dropped before it returns, no transaction is open.
     ///
     /// # Errors
-    /// [`Aborted`](TransactionError::Aborted) if the transaction before, whose commit nobody saw to its end, came to nothing;
-    /// none was opened then, and the next call opens one. [`Unavailable`](TransactionError::Unavailable) after
-    /// `max.block.ms`. Else what [is fatal](TransactionError::is_fatal).
+    /// As [`ready`](Self::ready); none was opened then.
     pub async fn begin(&mut self) -> Result<Transaction<'_>, TransactionError> {
         self.in_time(self.transactor.begin()).await?;
         Ok(Transaction { transactions: self, refused: None, ended: false })
@@ -149,7 +160,7 @@ impl Transaction<'_> {
     /// Makes all records visible at once, when every one is acknowledged.
     ///
     /// Waits up to `delivery.timeout.ms` for records and outcome. Not cancel safe in the sense that a commit goes on when
-    /// its future is dropped; the next [`begin`](Transactions::begin) tells if it came to nothing.
+    /// its future is dropped; the next [`ready`](Transactions::ready) tells if it came to nothing.
     ///
     /// # Errors
     /// [`Aborted`](TransactionError::Aborted): nothing of it is visible, the same work can be done again.
@@ -174,29 +185,15 @@ impl Transaction<'_> {
     async fn commit_all(mut self, offsets: Option<Offsets>) -> Result<(), TransactionError> {
         if let Some(cause) = self.refused.take() {
             let transactional_id = Arc::clone(&self.transactions.transactional_id);
-            self.abort().await?;
-            return Err(TransactionError::Aborted { transactional_id, cause });
+            return match self.abort().await {
+                Err(error) if error.is_fatal() => Err(error),
+                // It will be, at the latest by the broker.
+                _ => Err(TransactionError::Aborted { transactional_id, cause }),
+            };
         }
         self.ended = true;
         let waited = self.transactions.delivery_timeout;
-        self.outcome(self.transactions.transactor.commit(offsets), waited).await
-    }
-
-    /// Throws the transaction away; returns when that is done, so that readers of committed records do not wait for it.
-    ///
-    /// Cancel safe: dropped, it is aborted all the same. Waits up to `max.block.ms`.
-    ///
-    /// # Errors
-    /// What [is fatal](TransactionError::is_fatal), or [`Unresolved`](TransactionError::Unresolved): the broker will abort it
-    /// at the latest after `transaction.timeout.ms`.
-    pub async fn abort(mut self) -> Result<(), TransactionError> {
-        self.ended = true;
-        let waited = self.transactions.max_block;
-        self.outcome(self.transactions.transactor.abort(), waited).await
-    }
-
-    async fn outcome(&self, outcome: Outcome, waited: Duration) -> Result<(), TransactionError> {
-        match timeout(waited, outcome).await {
+        match timeout(waited, self.transactions.transactor.commit(offsets)).await {
             Ok(outcome) => outcome.unwrap_or(Err(TransactionError::Closed)),
             Err(_) => Err(TransactionError::Unresolved {
                 transactional_id: Arc::clone(&self.transactions.transactional_id),
@@ -204,6 +201,18 @@ impl Transaction<'_> {
                 last: self.transactions.transactor.last_trouble(),
             }),
         }
+    }
+
+    /// Throws the transaction away; returns when that is done, so that readers of committed records do not wait for it.
+    ///
+    /// Cancel safe: dropped, it is aborted all the same. Waits up to `max.block.ms`.
+    ///
+    /// # Errors
+    /// What [is fatal](TransactionError::is_fatal), or [`Unavailable`](TransactionError::Unavailable): it goes on being aborted, and
+    /// the broker does it at the latest after `transaction.timeout.ms`.
+    pub async fn abort(mut self) -> Result<(), TransactionError> {
+        self.ended = true;
+        self.transactions.in_time(self.transactions.transactor.abort()).await
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use kafka::{Assignor, Compression, ConsumerConfig, IsolationLevel, OffsetReset, ProducerConfig};
+use kafka::{Assignor, Compression, ConsumerConfig, IsolationLevel, OffsetReset, ProducerConfig, TransactionConfig};
 
 use super::{Config, ConfigError};
 
@@ -35,6 +35,10 @@ const ASSIGNORS: &[(&str, Assignor)] = &[
 const ISOLATION_LEVELS: &[(&str, IsolationLevel)] =
     &[("read_committed", IsolationLevel::ReadCommitted), ("read_uncommitted", IsolationLevel::ReadUncommitted)];
 
+/// Longer than a broker's failover takes, so that a transaction outlives it, and much shorter than Kafka's own minute: for so
+/// long may an instance that never comes back hold up readers of committed records.
+const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(20);
+
 impl Config {
     /// A producer's settings.
     ///
@@ -64,8 +68,28 @@ impl Config {
         Ok(producer)
     }
 
+    /// A transactional producer's settings. Unless `transactional.id` says, its id is made of the service's name and
+    /// `group.instance.id`, which is another name that belongs to one instance alone; without either it is a random one, with which
+    /// a crash holds readers up until `transaction.timeout.ms` has passed.
+    ///
+    /// # Errors
+    /// A value that its key does not take.
+    pub fn transactions(&self, service: &str) -> Result<TransactionConfig, ConfigError> {
+        let id = match (self.text("transactional.id"), self.text("group.instance.id")) {
+            (Some(id), _) => id.to_owned(),
+            (None, Some(instance)) if instance.starts_with(service) => instance.to_owned(),
+            (None, Some(instance)) => format!("{service}-{instance}"),
+            (None, None) => format!("{service}-{}", uuid::Uuid::new_v4()),
+        };
+        let mut transactions = TransactionConfig::new(id);
+        transactions.timeout = self.milliseconds("transaction.timeout.ms")?.unwrap_or(TRANSACTION_TIMEOUT);
+        transactions.producer = self.producer()?;
+        Ok(transactions)
+    }
+
     /// A consumer's settings. `group` is the group when `group.id` does not say; without a committed offset a service
-    /// begins at the start of the topic (`auto.offset.reset`), since what is there has not been worked on.
+    /// begins at the start of the topic (`auto.offset.reset`), since what is there has not been worked on. It
+    /// reads committed records only (`isolation.level`).
     ///
     /// # Errors
     /// A value that its key does not take.
@@ -77,7 +101,8 @@ impl Config {
         if let Some(assignor) = self.choice("partition.assignment.strategy", ASSIGNORS)? {
             consumer.partition_assignment_strategy = vec![assignor];
         }
-        consumer.isolation_level = self.choice("isolation.level", ISOLATION_LEVELS)?.unwrap_or_default();
+        consumer.isolation_level =
+            self.choice("isolation.level", ISOLATION_LEVELS)?.unwrap_or(IsolationLevel::ReadCommitted);
         let sizes: [(&str, &mut usize); 4] = [
             ("fetch.min.bytes", &mut consumer.fetch_min_bytes),
             ("fetch.max.bytes", &mut consumer.fetch_max_bytes),

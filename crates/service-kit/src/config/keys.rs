@@ -88,6 +88,8 @@ pub(crate) static KEYS: &[Key] = &[
     only("acks", &["all", "-1"]),
     only("request.required.acks", &["all", "-1"]),
     only("enable.idempotence", &["true"]),
+    used("transactional.id", &[]),
+    used("transaction.timeout.ms", &[]),
     used("linger.ms", &["queue.buffering.max.ms"]),
     used("batch.size", &[]),
     used("compression.type", &["compression.codec"]),

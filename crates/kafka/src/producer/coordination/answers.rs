@@ -62,7 +62,7 @@ impl Coordination {
                 self.offered = version;
                 if version != self.version && matches!(self.phase, Phase::Idle) {
                     self.version = version;
-                    self.enter(Phase::Initialising { raising: self.identity, then: Word::Idle });
+                    self.enter(Phase::Initialising { raising: self.identity });
                 }
             }
             (_, Answer::Features { .. }) => {}
@@ -95,10 +95,9 @@ impl Coordination {
         (self.version, self.offered) = (version, version);
         self.features_asked = Some(now);
         (self.gap, self.stale) = (false, false);
-        if let Phase::Initialising { then, .. } = &self.phase {
-            let then = then.clone();
+        if let Phase::Initialising { .. } = &self.phase {
             self.enter(Phase::Idle);
-            self.words.push(then);
+            self.words.push(Word::Idle);
         }
     }
 
@@ -201,7 +200,7 @@ impl Coordination {
     /// There is no identity now. Whoever asks again may get one, except in the middle of something.
     fn give_up_initialising(&mut self, error: TransactionError) {
         match &self.phase {
-            Phase::Initialising { raising: None, .. } => {
+            Phase::Initialising { raising: None } => {
                 self.enter(Phase::Unasked);
                 self.words.push(Word::NotGranted(error));
             }
@@ -218,8 +217,13 @@ impl Coordination {
         now: Instant,
         jitter: f64,
     ) {
-        if let (Call::End { commit: true, .. }, Phase::Open(open), Written::Maybe) = (call, &mut self.phase, written) {
-            open.commit_unknown = true;
+        if let (Phase::Open(open), Written::Maybe) = (&mut self.phase, written) {
+            // What went missing may come late, and under version 1 be taken for the next transaction's: an old position, or an
+            // end. Another epoch keeps it out, as each transaction of version 2 has one.
+            self.stale |= self.version == Version::One;
+            if let Call::End { commit: true, .. } = call {
+                open.commit_unknown = true;
+            }
         }
         match (call, fatal) {
             (Call::Features, _) => self.features_asked = Some(now),
@@ -265,7 +269,8 @@ impl Coordination {
                 let cause = open.failed.take().unwrap_or(AbortCause::TookTooLong { timeout });
                 let ending = open.end.is_some();
                 if ending {
-                    self.enter(Phase::Initialising { raising: identity, then: Word::Aborted(Some(cause)) });
+                    self.words.push(Word::Aborted(Some(cause)));
+                    self.enter(Phase::Initialising { raising: identity });
                 } else {
                     // The broker has ended it already; here it ends when the application does.
                     open.begun = false;

@@ -86,10 +86,12 @@ pub enum TransactionError {
         /// Whether a commit that was under way may have taken effect.
         outcome: Written,
     },
-    /// The coordinator could not be reached, or was busy, for too long. Nothing was begun.
-    #[error("no transaction begun for transactional.id={transactional_id} within {waited:?} (max.block.ms): {last}")]
+    /// The coordinator could not be reached, or was busy, for too long. Nothing was begun or committed.
+    #[error(
+        "no word from the coordinator of transactional.id={transactional_id} within {waited:?} (max.block.ms): {last}"
+    )]
     Unavailable {
-        /// Whose it would have been.
+        /// Whose coordinator it is.
         transactional_id: Arc<str>,
         /// `max.block.ms`
         waited: Duration,
@@ -97,7 +99,7 @@ pub enum TransactionError {
         last: Arc<str>,
     },
     /// No broker has said yet whether the transaction is committed. It is asked for until one does; the next
-    /// [`begin`](crate::Transactions::begin) waits for it, and fails with [`Aborted`](Self::Aborted) if it is not.
+    /// [`ready`](crate::Transactions::ready) waits for it, and fails with [`Aborted`](Self::Aborted) if it is not.
     #[error(
         "no word within {waited:?} whether the transaction of transactional.id={transactional_id} is committed: {last}; it is \
          still being asked for"

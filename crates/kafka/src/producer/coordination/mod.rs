@@ -138,10 +138,9 @@ struct Open {
 enum Phase {
     /// Nobody has asked for an identity, or none was granted.
     Unasked,
-    /// An identity is being asked for; `raising` is the one whose epoch is to be raised. `then` is said when it is there.
+    /// An identity is being asked for; `raising` is the one whose epoch is to be raised.
     Initialising {
         raising: Option<ProducerIdentity>,
-        then: Word,
     },
     Idle,
     Open(Open),
@@ -236,7 +235,7 @@ impl Coordination {
     /// Asks for an identity unless there is one or it is being asked for. Ends what an earlier instance left open.
     pub(super) fn initialise(&mut self) {
         match &self.phase {
-            Phase::Unasked => self.enter(Phase::Initialising { raising: None, then: Word::Idle }),
+            Phase::Unasked => self.enter(Phase::Initialising { raising: None }),
             Phase::Idle => self.words.push(Word::Idle),
             Phase::Dead(error) => self.words.push(Word::Dead(error.clone())),
             Phase::Initialising { .. } | Phase::Open(_) => {}
@@ -394,7 +393,7 @@ impl Coordination {
         let identity = self.identity;
         let opens_at = self.opens_at(now);
         let call = match (&mut self.phase, identity) {
-            (Phase::Initialising { raising, .. }, _) => Call::Init { identity: *raising },
+            (Phase::Initialising { raising }, _) => Call::Init { identity: *raising },
             (Phase::Idle, Some(_)) if self.features_asked.is_none_or(|at| now >= at + FEATURES_MAX_AGE) => {
                 Call::Features
             }
@@ -440,12 +439,12 @@ impl Coordination {
         let stale = mem::take(&mut self.stale);
         let upgraded = self.offered != self.version;
         self.version = self.offered;
-        if gap || stale || upgraded {
-            self.enter(Phase::Initialising { raising: self.identity, then: word });
+        self.words.push(word);
+        self.enter(if gap || stale || upgraded {
+            Phase::Initialising { raising: self.identity }
         } else {
-            self.enter(Phase::Idle);
-            self.words.push(word);
-        }
+            Phase::Idle
+        });
     }
 
     fn die(&mut self, error: TransactionError) {

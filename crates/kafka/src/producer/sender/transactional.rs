@@ -227,11 +227,16 @@ impl Sender {
         let Some(transactional) = &mut self.transactional else { return };
         transactional.tell_version();
         for reply in transactional.initialising.drain(..) {
-            let _ = reply.send(Ok(()));
+            let outcome = transactional.unheard.take().map_or(Ok(()), Err);
+            if let Err(Err(error)) = reply.send(outcome) {
+                transactional.unheard = Some(error);
+            }
         }
         let Some(reply) = transactional.beginning.take() else { return };
         if let Some(error) = transactional.unheard.take() {
-            let _ = reply.send(Err(error));
+            if let Err(Err(error)) = reply.send(Err(error)) {
+                transactional.unheard = Some(error);
+            }
             return;
         }
         if let Some(identity) = transactional.coordination.begin(now) {

@@ -1,7 +1,9 @@
 //! The producer's state machines under random schedules: requests and answers lost, late and out of order, leaders on the
 //! move, refusals, splits and time running out, against [`model`]. A failing run prints its seed.
 
+mod coordinator;
 mod model;
+mod transactions;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::future::Future;

@@ -35,6 +35,14 @@ pub(super) fn numbers(batch: &Bytes) -> (BatchHeader, Vec<u64>) {
 }
 
 impl ModelLog {
+    /// A marker under this epoch: what comes under a lower one from now on is refused (KIP-890).
+    pub(super) fn raise(&mut self, producer_id: i64, epoch: i16) {
+        let state = self.producers.entry(producer_id).or_insert(ProducerState { epoch, batches: Vec::new() });
+        if epoch > state.epoch {
+            *state = ProducerState { epoch, batches: Vec::new() };
+        }
+    }
+
     /// Appends a batch, or says why not. A batch that is there already is answered with its place.
     pub(super) fn append(&mut self, batch: &Bytes) -> Result<i64, ErrorCode> {
         let (header, records) = numbers(batch);

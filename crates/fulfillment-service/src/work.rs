@@ -1,0 +1,79 @@
+//! From a batch of orders to the bytes of its pick lists.
+
+use chrono::Utc;
+use grocery_events::{Event, GroceryOrder, GroceryPicklist};
+use kafka::{Position, Record, RecordBatch, Transaction, TransactionError};
+use schema_registry::{AvroDeserializer, AvroSerializer};
+use service_kit::{Context, ServiceError};
+
+use crate::picklist::{pick_list, picker_for};
+
+/// What it takes to turn orders into lists.
+pub(crate) struct Work {
+    pub(crate) context: Context,
+    pub(crate) topic: String,
+    pub(crate) pickers: Vec<String>,
+    pub(crate) orders: AvroDeserializer<GroceryOrder>,
+    pub(crate) picklists: AvroSerializer<GroceryPicklist>,
+}
+
+/// The pick lists of a batch of orders, encoded one behind the other.
+#[derive(Debug, Default)]
+pub(crate) struct Lists {
+    /// Each list's key, and where its bytes end.
+    ends: Vec<(String, usize)>,
+    bytes: Vec<u8>,
+}
+
+impl Lists {
+    pub(crate) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Makes them part of a transaction.
+    pub(crate) async fn send(&self, topic: &str, transaction: &mut Transaction<'_>) -> Result<(), TransactionError> {
+        let mut start = 0;
+        for (key, end) in &self.ends {
+            let value = &self.bytes[start..*end];
+            transaction.send(Record::to(topic).key(key.as_bytes()).value(value)).await?;
+            start = *end;
+        }
+        Ok(())
+    }
+}
+
+impl Work {
+    /// Makes the list of each order, and says where the orders go on after those: at the batch's end, unless a shutdown came
+    /// while the registry was waited for. What is no order, or breaks a rule, is set aside.
+    ///
+    /// # Errors
+    /// What waiting does not mend.
+    pub(crate) async fn lists(&self, batch: &RecordBatch) -> Result<(Lists, Position), ServiceError> {
+        let mut lists = Lists::default();
+        let at = batch.topic_partition();
+        for record in batch {
+            self.context.metrics.records_in(1);
+            let Some(order) = self.context.read(&self.orders, at, record).await? else {
+                if self.context.shutdown.is_cancelled() {
+                    return Ok((lists, Position::at(record.offset())));
+                }
+                continue;
+            };
+            let picker = picker_for(&order.order_id, &self.pickers).ok_or_else(|| {
+                ServiceError::Usage("nobody is on shift: name at least one picker (--pickers)".into())
+            })?;
+            match order.validate().and_then(|()| pick_list(&order, picker, Utc::now())) {
+                Ok(list) => {
+                    self.picklists.encode(&list, &mut lists.bytes)?;
+                    lists.ends.push((list.order_id, lists.bytes.len()));
+                }
+                Err(broken) => self.context.set_aside(at, record.offset(), &broken.to_string()),
+            }
+        }
+        Ok((lists, batch.next_position()))
+    }
+}

@@ -1,0 +1,493 @@
+//! Transactions under random schedules: requests and answers lost, late and out of order, coordinators that are busy or
+//! gone, transactions that time out, another instance that takes over, against [`coordinator`](super::coordinator). A failing
+//! run prints its seed.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::coordinator::{Coordinator, State};
+use crate::cluster::{Partition, Topic};
+use crate::consumer::{Position, Positions};
+use crate::error::{ErrorCode, Written};
+use crate::group::GroupMetadata;
+use crate::producer::accumulator::{Accumulator, PartitionKey};
+use crate::producer::coordination::{
+    Answer, Call, Coordination, Next, Offsets, TransactionError, Version, Word,
+};
+use crate::producer::error::DeliveryError;
+use crate::producer::pipeline::{Effect, LinkId, PartitionAnswer, Pipeline, RequestId, Settings};
+use crate::producer::record::Record;
+use crate::records::Compression;
+use crate::retry::RetryPolicy;
+use crate::TopicPartition;
+
+const TOPIC: &str = "grocery.picklist.v1";
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What the application knows of one of its transactions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Open,
+    Committed,
+    Aborted,
+    /// It was told that nobody knows.
+    Unknown,
+}
+
+struct Transaction {
+    records: Vec<(i32, u64)>,
+    fate: Fate,
+}
+
+/// A request on its way: once a broker has acted, its answer on the way back.
+enum Flight {
+    Produce { id: RequestId, batches: Vec<(PartitionKey, Bytes)>, answer: Option<Vec<(PartitionKey, PartitionAnswer)>> },
+    Call { call: Call, answer: Option<Answer> },
+}
+
+struct World {
+    random: fastrand::Rng,
+    now: Instant,
+    accumulator: Accumulator,
+    pipeline: Pipeline,
+    coordination: Coordination,
+    coordinator: Coordinator,
+    flights: VecDeque<Flight>,
+    /// Requests whose connection is gone, which may arrive all the same.
+    stray: Vec<Flight>,
+    link: u64,
+    transactions: Vec<Transaction>,
+    /// Whether the application has a transaction open, and whether it waits for the end of one.
+    open: bool,
+    ending: bool,
+    next_number: u64,
+    trouble: u8,
+    dead: Option<TransactionError>,
+    /// No further transaction is begun.
+    closing: bool,
+    partitions: i32,
+}
+
+impl World {
+    fn new(seed: u64) -> Self {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let partitions = random.i32(1..=3);
+        let each = |index| Partition {
+            index,
+            leader: Some(1),
+            leader_epoch: 0,
+            replicas: vec![1],
+            in_sync: vec![1],
+            offline: Vec::new(),
+        };
+        let topic =
+            Topic { name: TOPIC.into(), id: Uuid::from_u128(1), is_internal: false, partitions: (0..partitions).map(each).collect() };
+        let mut accumulator = Accumulator::new(random.usize(60..600), Duration::from_millis(2), random.fork());
+        accumulator.update(&topic);
+        let retry = RetryPolicy { initial: Duration::from_millis(10), max: Duration::from_millis(100) };
+        let settings = Settings {
+            compression: Compression::None,
+            delivery_timeout: Duration::from_millis([150, 1000, 5000][random.usize(..3)]),
+            max_in_flight: random.usize(1..=5),
+            max_request_bytes: 4000,
+            retry,
+            transactional: true,
+        };
+        let version = if random.bool() { Version::One } else { Version::Two };
+        Self {
+            now: Instant::now() + Duration::from_secs(1000),
+            accumulator,
+            pipeline: Pipeline::new(settings),
+            coordination: Coordination::new("fulfillment-service-1".into(), TIMEOUT, retry),
+            coordinator: Coordinator::new(version),
+            flights: VecDeque::new(),
+            stray: Vec::new(),
+            link: 0,
+            transactions: Vec::new(),
+            open: false,
+            ending: false,
+            next_number: 1,
+            trouble: random.u8(0..35),
+            dead: None,
+            closing: false,
+            partitions,
+            random,
+        }
+    }
+
+    fn act(&mut self) {
+        match self.random.u8(..10) {
+            _ if self.dead.is_some() || self.ending => {}
+            _ if !self.open => self.coordination.initialise(),
+            0 => {
+                let group = GroupMetadata { group_id: "g".into(), generation: 1, member_id: "m".into(), instance_id: None };
+                let place = Position::at(self.transactions.len() as i64);
+                let positions: Positions = [(TopicPartition::new("orders", 0), place)].into_iter().collect();
+                let offsets = (self.random.u8(..3) > 0).then_some(Offsets { group, positions });
+                self.ending = true;
+                self.coordination.commit(offsets);
+                match self.coordination.is_failed() {
+                    true => self.abandon(),
+                    false => drop(self.accumulator.flush()),
+                }
+            }
+            1 if self.random.u8(..4) == 0 => {
+                self.ending = true;
+                self.coordination.abort();
+                self.abandon();
+            }
+            _ => {
+                let number = self.next_number;
+                let partition = self.random.i32(0..self.partitions);
+                let value = number.to_be_bytes();
+                let record = Record::to(TOPIC).value(&value).partition(partition);
+                let now = self.now;
+                self.accumulator.append(&record, 0, record.bytes_at_most(), || now, None).map(drop).unwrap();
+                self.next_number += 1;
+                self.transactions.last_mut().unwrap().records.push((partition, number));
+            }
+        }
+    }
+
+    fn abandon(&mut self) {
+        let unsent = self.accumulator.take_all();
+        if self.pipeline.abandon(unsent) {
+            self.coordination.gap();
+        }
+        self.apply();
+    }
+
+    fn apply(&mut self) {
+        for effect in self.pipeline.take_effects() {
+            if let Effect::Settled { id, outcome, result, .. } = effect {
+                if let Err(error) = &result
+                    && !matches!(error, DeliveryError::Aborted { .. })
+                {
+                    self.coordination.batch_failed(error);
+                }
+                self.accumulator.settled(id);
+                outcome.settle(result);
+            }
+        }
+    }
+
+    /// What the sender does on each wake.
+    fn drive(&mut self) {
+        let now = self.now;
+        let (unsent, _) = self.accumulator.take_created_until(now - Duration::from_secs(5));
+        let Self { accumulator, pipeline, .. } = self;
+        pipeline.expire(now, unsent, |key| accumulator.leader(key));
+        let mut ready = accumulator.ready(now, false);
+        pipeline.add_retries(&mut ready, |_| Some(1), now);
+        if self.coordination.opens_at(now).is_none()
+            && let Some(mut keys) = ready.by_leader.remove(&1)
+        {
+            keys.retain(|key| self.coordination.admits(*key));
+            let accumulator = RefCell::new(&mut self.accumulator);
+            while let Some(outgoing) = self.pipeline.next_request(
+                LinkId(self.link),
+                &keys,
+                now,
+                |key| accumulator.borrow().first_len(key),
+                |key| accumulator.borrow_mut().take(key),
+            ) {
+                self.coordination.batch_sent(now);
+                self.flights.push_back(Flight::Produce { id: outgoing.id, batches: outgoing.batches, answer: None });
+            }
+        }
+        self.apply();
+        loop {
+            self.hear();
+            if self.dead.is_none()
+                && !self.open
+                && !self.closing
+                && let Some(identity) = self.coordination.begin(now)
+            {
+                self.pipeline.begin_transaction(identity);
+                self.open = true;
+                self.transactions.push(Transaction { records: Vec::new(), fate: Fate::Open });
+            }
+            let drained = self.pipeline.is_drained() && self.accumulator.is_settled();
+            match self.coordination.next(drained, now) {
+                Next::Call(call) => self.flights.push_back(Flight::Call { call, answer: None }),
+                Next::Wait if self.coordination.has_news() => {}
+                Next::Wait | Next::At(_) => return,
+            }
+        }
+    }
+
+    fn hear(&mut self) {
+        for word in self.coordination.take_words() {
+            let fate = match word {
+                Word::Idle | Word::NotGranted(_) => continue,
+                Word::Failed(_) => {
+                    self.abandon();
+                    continue;
+                }
+                Word::Committed => Fate::Committed,
+                Word::Aborted(_) => Fate::Aborted,
+                Word::Dead(error) => {
+                    let unknown = matches!(
+                        error,
+                        TransactionError::Fenced { outcome: Written::Maybe, .. }
+                            | TransactionError::Refused { outcome: Written::Maybe, .. }
+                    );
+                    self.dead = Some(error);
+                    self.abandon();
+                    if unknown { Fate::Unknown } else { Fate::Aborted }
+                }
+            };
+            if std::mem::take(&mut self.open) {
+                self.ending = false;
+                self.transactions.last_mut().unwrap().fate = fate;
+            }
+        }
+    }
+
+    /// A broker acts on a request.
+    fn process(&mut self, flight: &mut Flight) {
+        let troubled = self.random.u8(..100) < self.trouble;
+        let kind = self.random.u8(..10);
+        match flight {
+            Flight::Produce { batches, answer, .. } => {
+                let one = |(key, batch): &(PartitionKey, Bytes)| {
+                    let error = match () {
+                        () if troubled && kind < 3 => Some(ErrorCode::NOT_ENOUGH_REPLICAS),
+                        () if troubled && kind == 3 => Some(ErrorCode::TRANSACTION_ABORTABLE),
+                        () => match self.coordinator.produce(key.partition, batch) {
+                            Err(code) => Some(code),
+                            Ok(_) if troubled && kind < 7 => Some(ErrorCode::NOT_LEADER_OR_FOLLOWER),
+                            Ok(_) if troubled => Some(ErrorCode::REQUEST_TIMED_OUT),
+                            Ok(_) => None,
+                        },
+                    };
+                    let answer = PartitionAnswer {
+                        error,
+                        message: None,
+                        base_offset: 0,
+                        append_time: None,
+                        log_start_offset: 0,
+                        leader: None,
+                    };
+                    (*key, answer)
+                };
+                *answer = Some(batches.iter().map(one).collect());
+            }
+            Flight::Call { call, answer } => {
+                *answer = Some(if troubled && kind < 5 {
+                    Answer::Refused([ErrorCode::NOT_COORDINATOR, ErrorCode::COORDINATOR_LOAD_IN_PROGRESS][usize::from(kind % 2)])
+                } else {
+                    self.answer(call)
+                });
+            }
+        }
+    }
+
+    fn answer(&mut self, call: &Call) -> Answer {
+        let coordinator = &mut self.coordinator;
+        let version = coordinator.version;
+        match call {
+            Call::Init { identity } => match coordinator.init(*identity) {
+                Ok(identity) => Answer::Identity { identity, version },
+                Err(code) => Answer::Refused(code),
+            },
+            Call::AddPartitions { identity, partitions } => {
+                let numbers: Vec<i32> = partitions.iter().map(|key| key.partition).collect();
+                match coordinator.add(*identity, &numbers) {
+                    Ok(()) => Answer::Partitions(Vec::new()),
+                    Err(code) => Answer::Partitions(vec![("p".into(), code)]),
+                }
+            }
+            Call::AddOffsets { identity, .. } => {
+                coordinator.add(*identity, &[-1]).map_or_else(Answer::Refused, |()| Answer::Added)
+            }
+            Call::CommitOffsets { identity, offsets, .. } => {
+                let offset = offsets.positions.iter().next().unwrap().1.offset as u64;
+                match coordinator.commit_offset(*identity, offset) {
+                    Ok(()) => Answer::Partitions(Vec::new()),
+                    Err(code) => Answer::Partitions(vec![("o".into(), code)]),
+                }
+            }
+            Call::End { identity, commit, .. } => match coordinator.end(*identity, *commit) {
+                Ok(next) => Answer::Ended { next: (version == Version::Two).then_some(next) },
+                Err(code) => Answer::Refused(code),
+            },
+            Call::Features => Answer::Features { version },
+        }
+    }
+
+    fn process_one(&mut self) {
+        let open = self.flights.iter().position(|flight| match flight {
+            Flight::Produce { answer, .. } => answer.is_none(),
+            Flight::Call { answer, .. } => answer.is_none(),
+        });
+        // A coordinator is another connection than a leader, so either may be first.
+        let Some(at) = open else { return };
+        let Some(mut flight) = self.flights.remove(at) else { return };
+        self.process(&mut flight);
+        self.flights.insert(at, flight);
+    }
+
+    fn deliver_one(&mut self) {
+        let answered = |flight: &Flight| match flight {
+            Flight::Produce { answer, .. } => answer.is_some(),
+            Flight::Call { answer, .. } => answer.is_some(),
+        };
+        let places: Vec<usize> = (0..self.flights.len()).filter(|&at| answered(&self.flights[at])).collect();
+        let Some(&at) = places.get(self.random.usize(..places.len().max(1))) else { return };
+        match self.flights.remove(at) {
+            Some(Flight::Produce { id, answer: Some(answer), .. }) => self.pipeline.answered(id, &answer, self.now, 0.5),
+            Some(Flight::Call { call, answer: Some(answer) }) => self.coordination.answered(&call, answer, self.now, 0.5),
+            _ => {}
+        }
+    }
+
+    /// A connection ends: what was on it has no answer, and may still be acted on, now or much later.
+    fn lose_one(&mut self) {
+        if self.flights.is_empty() {
+            return;
+        }
+        let at = self.random.usize(..self.flights.len());
+        let Some(flight) = self.flights.remove(at) else { return };
+        match &flight {
+            Flight::Produce { id, .. } => {
+                // All that is under way to the leader is lost with it.
+                let lost: Vec<RequestId> = std::iter::once(*id)
+                    .chain(self.flights.iter().filter_map(|flight| match flight {
+                        Flight::Produce { id, .. } => Some(*id),
+                        Flight::Call { .. } => None,
+                    }))
+                    .collect();
+                self.link += 1;
+                for id in lost {
+                    self.pipeline.lost(id, Written::Maybe, "cut", self.now, 0.5);
+                }
+                let (gone, rest): (Vec<_>, Vec<_>) =
+                    self.flights.drain(..).partition(|flight| matches!(flight, Flight::Produce { .. }));
+                self.flights.extend(rest);
+                self.stray.extend(gone.into_iter().filter(|flight| matches!(flight, Flight::Produce { answer: None, .. })));
+                if matches!(flight, Flight::Produce { answer: None, .. }) {
+                    self.stray.insert(0, flight);
+                }
+            }
+            Flight::Call { call, answer } => {
+                let lost = Answer::Lost { written: Written::Maybe, why: "cut".into(), fatal: None };
+                self.coordination.answered(call, lost, self.now, 0.5);
+                if answer.is_none() {
+                    self.stray.push(flight);
+                }
+            }
+        }
+    }
+
+    /// A request that was given up arrives after all.
+    fn stray_one(&mut self) {
+        if !self.stray.is_empty() {
+            let at = self.random.usize(..self.stray.len());
+            let mut flight = self.stray.remove(at);
+            self.process(&mut flight);
+        }
+    }
+
+    fn step(&mut self) {
+        match self.random.u8(..100) {
+            0..=29 => self.act(),
+            30..=49 => self.drive(),
+            50..=66 => self.process_one(),
+            67..=82 => self.deliver_one(),
+            83..=90 => self.now += Duration::from_millis(self.random.u64(1..15)),
+            91..=95 => self.coordinator.write_a_marker(),
+            96 => self.lose_one(),
+            97 => self.stray_one(),
+            98 if self.random.u8(..100) == 0 => {
+                self.now += TIMEOUT;
+                self.coordinator.time_out();
+            }
+            99 if self.random.u16(..2000) == 0 => drop(self.coordinator.init(None)),
+            _ => {}
+        }
+    }
+
+    fn heal(&mut self, seed: u64) {
+        self.trouble = 0;
+        self.closing = true;
+        for _ in 0..4000 {
+            self.now += Duration::from_millis(5);
+            self.drive();
+            self.process_one();
+            self.deliver_one();
+            self.coordinator.write_a_marker();
+            if self.open && !self.ending {
+                self.ending = true;
+                self.coordination.abort();
+                self.abandon();
+            }
+        }
+        while let State::Prepared { .. } = self.coordinator.state {
+            self.coordinator.write_a_marker();
+        }
+        let open = self.transactions.iter().any(|transaction| transaction.fate == Fate::Open);
+        assert!(!open, "seed {seed}: an end that never comes: {:?}", self.coordination);
+        assert!(!self.coordinator.hangs(), "seed {seed}: readers of committed records wait for ever");
+    }
+
+    fn check(&self, seed: u64) -> [usize; 3] {
+        let mut counts = [0; 3];
+        let mut expected: HashMap<i32, Vec<u64>> = HashMap::new();
+        let mut unknown: Vec<u64> = Vec::new();
+        for transaction in &self.transactions {
+            match transaction.fate {
+                Fate::Committed => {
+                    counts[0] += 1;
+                    for (partition, number) in &transaction.records {
+                        expected.entry(*partition).or_default().push(*number);
+                    }
+                }
+                Fate::Aborted | Fate::Open => counts[1] += 1,
+                Fate::Unknown => {
+                    counts[2] += 1;
+                    unknown.extend(transaction.records.iter().map(|(_, number)| number));
+                }
+            }
+        }
+        for partition in 0..self.partitions {
+            let mut visible = self.coordinator.visible(partition);
+            visible.retain(|number| !unknown.contains(number));
+            let expected = expected.remove(&partition).unwrap_or_default();
+            let ending = (&self.dead, self.coordinator.version, self.transactions.last().map(|last| last.fate));
+            assert_eq!(visible, expected, "seed {seed}: partition {partition}: visible, committed; {ending:?}");
+        }
+        if let Some(offset) = self.coordinator.offset {
+            let fate = self.transactions[offset as usize - 1].fate;
+            assert!(matches!(fate, Fate::Committed | Fate::Unknown), "seed {seed}: offset of a transaction that is {fate:?}");
+        }
+        counts
+    }
+}
+
+#[test]
+fn what_is_committed_is_visible_once_and_in_order_and_nothing_else_ever_is() {
+    let (from, to) = match std::env::var("KAFKA_SIMULATION_SEED") {
+        Ok(seed) => seed.parse().map(|seed: u64| (seed, seed + 1)).unwrap(),
+        Err(_) => (0, 150),
+    };
+    let mut counts = [0; 3];
+    for seed in from..to {
+        let mut world = World::new(seed);
+        for _ in 0..1500 {
+            world.step();
+        }
+        world.heal(seed);
+        for (all, of_this) in counts.iter_mut().zip(world.check(seed)) {
+            *all += of_this;
+        }
+    }
+    let [committed, aborted, unknown] = counts;
+    println!("{committed} committed, {aborted} aborted, {unknown} unknown");
+    assert!(to - from == 1 || committed > aborted, "{counts:?}: the schedule is too hard to show anything");
+}
