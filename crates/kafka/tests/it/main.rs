@@ -6,3 +6,4 @@ mod consumer;
 mod login;
 mod producer;
 mod target;
+mod transactions;

@@ -174,6 +174,11 @@ impl Coordination {
                     }
                     self.fail(AbortCause::Refused { what: "committing".into(), code });
                 }
+                _ if *commit && code == ErrorCode::INVALID_TXN_STATE && self.is_overdue(now) => {
+                    // Under version 2 this is how a coordinator says that it has aborted the transaction; aborting it once
+                    // more gives the epoch that goes on.
+                    self.fail(AbortCause::TookTooLong { timeout: self.timeout });
+                }
                 _ if *commit => self.refused_for_good("committing", code),
                 _ => self.refused_for_good("aborting", code),
             },
@@ -249,23 +254,24 @@ impl Coordination {
 
     /// As [`again`](Self::again), but not for longer than the broker keeps the transaction open.
     fn offsets_again(&mut self, why: Arc<str>, code: ErrorCode, now: Instant, jitter: f64) {
-        let overdue = match &self.phase {
-            Phase::Open(open) => now >= open.since + self.timeout,
-            _ => false,
-        };
-        if overdue {
+        if self.is_overdue(now) {
             self.progress();
             return self.fail(AbortCause::Outage { what: "committing offsets".into(), last: why });
         }
         self.again(&Call::Features, why, code, now, jitter);
     }
 
+    /// Whether the broker may have ended the open transaction for its age.
+    fn is_overdue(&self, now: Instant) -> bool {
+        matches!(&self.phase, Phase::Open(open) if now >= open.since + self.timeout && !open.commit_unknown)
+    }
+
     /// A coordinator does not take the identity within a transaction: either the broker has ended the transaction for its
     /// age, after which the same producer may go on (KIP-588), or somebody else uses the transactional id.
     fn fenced_within(&mut self, code: ErrorCode, now: Instant) {
-        let (timeout, identity) = (self.timeout, self.identity);
+        let (timeout, identity, overdue) = (self.timeout, self.identity, self.is_overdue(now));
         match &mut self.phase {
-            Phase::Open(open) if now >= open.since + timeout && !open.commit_unknown => {
+            Phase::Open(open) if overdue => {
                 let cause = open.failed.take().unwrap_or(AbortCause::TookTooLong { timeout });
                 let ending = open.end.is_some();
                 if ending {

@@ -440,11 +440,7 @@ impl Coordination {
         let upgraded = self.offered != self.version;
         self.version = self.offered;
         self.words.push(word);
-        self.enter(if gap || stale || upgraded {
-            Phase::Initialising { raising: self.identity }
-        } else {
-            Phase::Idle
-        });
+        self.enter(if gap || stale || upgraded { Phase::Initialising { raising: self.identity } } else { Phase::Idle });
     }
 
     fn die(&mut self, error: TransactionError) {

@@ -142,9 +142,8 @@ impl Coordinator {
                 other => other?,
             },
             Version::One => {
-                let known = identity == self.identity
-                    && self.state == State::Ongoing
-                    && self.partitions.contains(&partition);
+                let known =
+                    identity == self.identity && self.state == State::Ongoing && self.partitions.contains(&partition);
                 if !known {
                     return Err(ErrorCode::INVALID_TXN_STATE);
                 }

@@ -11,20 +11,18 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::coordinator::{Coordinator, State};
+use crate::TopicPartition;
 use crate::cluster::{Partition, Topic};
 use crate::consumer::{Position, Positions};
 use crate::error::{ErrorCode, Written};
 use crate::group::GroupMetadata;
 use crate::producer::accumulator::{Accumulator, PartitionKey};
-use crate::producer::coordination::{
-    Answer, Call, Coordination, Next, Offsets, TransactionError, Version, Word,
-};
+use crate::producer::coordination::{Answer, Call, Coordination, Next, Offsets, TransactionError, Version, Word};
 use crate::producer::error::DeliveryError;
 use crate::producer::pipeline::{Effect, LinkId, PartitionAnswer, Pipeline, RequestId, Settings};
 use crate::producer::record::Record;
 use crate::records::Compression;
 use crate::retry::RetryPolicy;
-use crate::TopicPartition;
 
 const TOPIC: &str = "grocery.picklist.v1";
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -85,8 +83,12 @@ impl World {
             in_sync: vec![1],
             offline: Vec::new(),
         };
-        let topic =
-            Topic { name: TOPIC.into(), id: Uuid::from_u128(1), is_internal: false, partitions: (0..partitions).map(each).collect() };
+        let topic = Topic {
+            name: TOPIC.into(),
+            id: Uuid::from_u128(1),
+            is_internal: false,
+            partitions: (0..partitions).map(each).collect(),
+        };
         let mut accumulator = Accumulator::new(random.usize(60..600), Duration::from_millis(2), random.fork());
         accumulator.update(&topic);
         let retry = RetryPolicy { initial: Duration::from_millis(10), max: Duration::from_millis(100) };
@@ -125,7 +127,8 @@ impl World {
             _ if self.dead.is_some() || self.ending => {}
             _ if !self.open => self.coordination.initialise(),
             0 => {
-                let group = GroupMetadata { group_id: "g".into(), generation: 1, member_id: "m".into(), instance_id: None };
+                let group =
+                    GroupMetadata { group_id: "g".into(), generation: 1, member_id: "m".into(), instance_id: None };
                 let place = Position::at(self.transactions.len() as i64);
                 let positions: Positions = [(TopicPartition::new("orders", 0), place)].into_iter().collect();
                 let offsets = (self.random.u8(..3) > 0).then_some(Offsets { group, positions });
@@ -280,7 +283,9 @@ impl World {
             }
             Flight::Call { call, answer } => {
                 *answer = Some(if troubled && kind < 5 {
-                    Answer::Refused([ErrorCode::NOT_COORDINATOR, ErrorCode::COORDINATOR_LOAD_IN_PROGRESS][usize::from(kind % 2)])
+                    Answer::Refused(
+                        [ErrorCode::NOT_COORDINATOR, ErrorCode::COORDINATOR_LOAD_IN_PROGRESS][usize::from(kind % 2)],
+                    )
                 } else {
                     self.answer(call)
                 });
@@ -341,8 +346,12 @@ impl World {
         let places: Vec<usize> = (0..self.flights.len()).filter(|&at| answered(&self.flights[at])).collect();
         let Some(&at) = places.get(self.random.usize(..places.len().max(1))) else { return };
         match self.flights.remove(at) {
-            Some(Flight::Produce { id, answer: Some(answer), .. }) => self.pipeline.answered(id, &answer, self.now, 0.5),
-            Some(Flight::Call { call, answer: Some(answer) }) => self.coordination.answered(&call, answer, self.now, 0.5),
+            Some(Flight::Produce { id, answer: Some(answer), .. }) => {
+                self.pipeline.answered(id, &answer, self.now, 0.5)
+            }
+            Some(Flight::Call { call, answer: Some(answer) }) => {
+                self.coordination.answered(&call, answer, self.now, 0.5)
+            }
             _ => {}
         }
     }
@@ -370,7 +379,8 @@ impl World {
                 let (gone, rest): (Vec<_>, Vec<_>) =
                     self.flights.drain(..).partition(|flight| matches!(flight, Flight::Produce { .. }));
                 self.flights.extend(rest);
-                self.stray.extend(gone.into_iter().filter(|flight| matches!(flight, Flight::Produce { answer: None, .. })));
+                self.stray
+                    .extend(gone.into_iter().filter(|flight| matches!(flight, Flight::Produce { answer: None, .. })));
                 if matches!(flight, Flight::Produce { answer: None, .. }) {
                     self.stray.insert(0, flight);
                 }
@@ -464,7 +474,10 @@ impl World {
         }
         if let Some(offset) = self.coordinator.offset {
             let fate = self.transactions[offset as usize - 1].fate;
-            assert!(matches!(fate, Fate::Committed | Fate::Unknown), "seed {seed}: offset of a transaction that is {fate:?}");
+            assert!(
+                matches!(fate, Fate::Committed | Fate::Unknown),
+                "seed {seed}: offset of a transaction that is {fate:?}"
+            );
         }
         counts
     }
