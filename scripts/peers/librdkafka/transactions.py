@@ -1,8 +1,10 @@
 """Transactions by librdkafka, through Python's confluent-kafka, against any broker.
 
-    transactions.py BOOTSTRAP
+    transactions.py check BOOTSTRAP            commits, aborts, fences another producer and commits positions, and reads what came of it
+    transactions.py write BOOTSTRAP TOPIC      leaves committed, aborted and open transactions in partition 0, and prints what is committed
 """
 
+import os
 import sys
 import time
 import uuid
@@ -133,7 +135,32 @@ def positions(config, source, sink):
     check("a member that has left commits no positions")
 
 
-def main(bootstrap):
+def write(bootstrap, topic):
+    producers = [producer_of({"bootstrap.servers": bootstrap}, f"{topic}-{number}") for number in range(3)]
+    committed = []
+    for number in range(5):
+        for producer in producers:
+            producer.begin_transaction()
+        # One after the other and then again, so that the transactions lie in each other.
+        for index in range(20):
+            for which, producer in enumerate(producers):
+                producer.produce(topic, f"{number}-{which}-{index}".encode(), partition=0)
+                producer.flush(PATIENCE_SECONDS)
+        for which, producer in enumerate(producers):
+            if (number + which) % 2:
+                producer.abort_transaction(PATIENCE_SECONDS)
+            else:
+                producer.commit_transaction(PATIENCE_SECONDS)
+                committed += [f"{number}-{which}-{index}" for index in range(20)]
+    producers[0].begin_transaction()
+    producers[0].produce(topic, b"open", partition=0)
+    producers[0].flush(PATIENCE_SECONDS)
+    print("\n".join(committed), flush=True)
+    # As if it had died: an orderly end would abort.
+    os._exit(0)
+
+
+def session(bootstrap):
     config = {"bootstrap.servers": bootstrap}
     admin = AdminClient(config)
     names = [f"transactions-{uuid.uuid4().hex[:8]}" for _ in range(3)]
@@ -146,4 +173,4 @@ def main(bootstrap):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    {"check": session, "write": write}[sys.argv[1]](*sys.argv[2:])
