@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
+<<<<<<< HEAD
 use kafka::{Assignor, Compression, ConsumerConfig, IsolationLevel, OffsetReset, ProducerConfig, TransactionConfig};
+=======
+use kafka::{Assignor, Compression, ConsumerConfig, GroupProtocol, IsolationLevel, OffsetReset, ProducerConfig};
+>>>>>>> 038adbc (WIP)
 
 use super::{Config, ConfigError};
 
@@ -35,9 +39,17 @@ const ASSIGNORS: &[(&str, Assignor)] = &[
 const ISOLATION_LEVELS: &[(&str, IsolationLevel)] =
     &[("read_committed", IsolationLevel::ReadCommitted), ("read_uncommitted", IsolationLevel::ReadUncommitted)];
 
+<<<<<<< HEAD
 /// Longer than a broker's failover takes, so that a transaction outlives it, and much shorter than Kafka's own minute: for so
 /// long may an instance that never comes back hold up readers of committed records.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(20);
+=======
+const GROUP_PROTOCOLS: &[(&str, GroupProtocol)] =
+    &[("classic", GroupProtocol::Classic), ("consumer", GroupProtocol::Consumer)];
+
+/// Keys by which a member of a classic group decides what the broker decides in the consumer protocol.
+const CLASSIC_ONLY: &[&str] = &["partition.assignment.strategy", "session.timeout.ms", "heartbeat.interval.ms"];
+>>>>>>> 038adbc (WIP)
 
 impl Config {
     /// A producer's settings.
@@ -92,12 +104,14 @@ impl Config {
     /// reads committed records only (`isolation.level`).
     ///
     /// # Errors
-    /// A value that its key does not take.
+    /// A value that its key does not take, or a key that means nothing in the `group.protocol` that is set.
     pub fn consumer(&self, group: &str, topics: &[&str]) -> Result<ConsumerConfig, ConfigError> {
         let group = self.text("group.id").unwrap_or(group);
         let mut consumer = ConsumerConfig::group(group, topics.iter().copied());
         consumer.auto_offset_reset = self.choice("auto.offset.reset", OFFSET_RESETS)?.unwrap_or(OffsetReset::Earliest);
         consumer.group_instance_id = self.text("group.instance.id").map(str::to_owned);
+        consumer.group_protocol = self.group_protocol()?;
+        consumer.group_remote_assignor = self.text("group.remote.assignor").map(str::to_owned);
         if let Some(assignor) = self.choice("partition.assignment.strategy", ASSIGNORS)? {
             consumer.partition_assignment_strategy = vec![assignor];
         }
@@ -122,5 +136,23 @@ impl Config {
             *wait = self.milliseconds(key)?.unwrap_or(*wait);
         }
         Ok(consumer)
+    }
+
+    fn group_protocol(&self) -> Result<Option<GroupProtocol>, ConfigError> {
+        let protocol = self.choice("group.protocol", GROUP_PROTOCOLS)?;
+        let (keys, reason): (&[&str], _) = match protocol {
+            Some(GroupProtocol::Consumer) => {
+                (CLASSIC_ONLY, "in the consumer protocol the broker decides it; leave it out")
+            }
+            Some(GroupProtocol::Classic) => (
+                &["group.remote.assignor"],
+                "in the classic protocol it is partition.assignment.strategy; leave it out",
+            ),
+            None => (&[], ""),
+        };
+        match keys.iter().find(|key| self.text(key).is_some()) {
+            Some(key) => Err(self.contradiction(key, "group.protocol", reason)),
+            None => Ok(protocol),
+        }
     }
 }

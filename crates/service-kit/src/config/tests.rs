@@ -196,3 +196,30 @@ async fn a_login_by_client_credentials_is_made_from_file_and_environment() {
     assert!(matches!(client.sasl, Some(kafka::Sasl::OauthBearer { .. })));
     assert!(!format!("{client:?} {config:?}").contains("hunter2"));
 }
+
+#[test]
+fn keys_of_one_group_protocol_contradict_the_other_and_both_are_named() {
+    for line in ["partition.assignment.strategy=range", "session.timeout.ms=45000", "heartbeat.interval.ms=3000"] {
+        let key = line.split('=').next().unwrap();
+        let both =
+            load(&format!("group.protocol=consumer\n{line}"), &[], &[]).unwrap().consumer("g", &["t"]).unwrap_err();
+        assert!(both.to_string().contains(key) && both.to_string().contains("group.protocol"), "{both}");
+        assert!(load(&format!("group.protocol=classic\n{line}"), &[], &[]).unwrap().consumer("g", &["t"]).is_ok());
+    }
+    let file = "group.protocol=classic\ngroup.remote.assignor=uniform";
+    let both = load(file, &[], &[]).unwrap().consumer("g", &["t"]).unwrap_err();
+    assert!(
+        both.to_string().contains("group.remote.assignor") && both.to_string().contains("group.protocol"),
+        "{both}"
+    );
+
+    let unset = load("", &[], &[]).unwrap().consumer("g", &["t"]).unwrap();
+    assert_eq!((unset.group_protocol, unset.isolation_level), (None, kafka::IsolationLevel::ReadUncommitted));
+    let file = "group.protocol=CONSUMER\ngroup.remote.assignor=range\nisolation.level=read_committed";
+    let set = load(file, &[], &[]).unwrap().consumer("g", &["t"]).unwrap();
+    assert_eq!(set.group_protocol, Some(kafka::GroupProtocol::Consumer));
+    assert_eq!(set.group_remote_assignor.as_deref(), Some("range"));
+    assert_eq!(set.isolation_level, kafka::IsolationLevel::ReadCommitted);
+    let wrong = load("group.protocol=modern", &[], &[]).unwrap().consumer("g", &["t"]).unwrap_err();
+    assert!(wrong.to_string().contains("classic, consumer"), "{wrong}");
+}
