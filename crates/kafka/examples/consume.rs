@@ -1,25 +1,28 @@
 //! Reads topics as a member of a group and prints once a second how fast: `consume BOOTSTRAP GROUP TOPIC
-//! [SECONDS [ASSIGNOR]]`.
+//! [SECONDS [PROTOCOL [INSTANCE]]]`; `PROTOCOL` is `consumer`, `classic` or `any`.
 
 use std::error::Error;
 use std::time::{Duration, Instant};
 
-use kafka::{Assignor, ClientConfig, Cluster, ConsumerConfig, ConsumerEvent, OffsetReset};
+use kafka::{ClientConfig, Cluster, ConsumerConfig, ConsumerEvent, GroupProtocol, OffsetReset};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).init();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [bootstrap, group, topic, rest @ ..] = &arguments[..] else {
-        return Err("usage: consume BOOTSTRAP GROUP TOPIC [SECONDS [ASSIGNOR]]".into());
+        return Err("usage: consume BOOTSTRAP GROUP TOPIC [SECONDS [PROTOCOL [INSTANCE]]]".into());
     };
     let seconds = rest.first().map_or(Ok(10), |seconds| seconds.parse())?;
     let cluster = Cluster::connect(ClientConfig::new([bootstrap.as_str()])).await?;
     let mut config = ConsumerConfig::group(group, [topic]);
     config.auto_offset_reset = OffsetReset::Earliest;
-    if let Some(assignor) = rest.get(1) {
-        config.partition_assignment_strategy = vec![Assignor::from_name(assignor).ok_or("no such assignor")?];
-    }
+    config.group_protocol = match rest.get(1).map(String::as_str) {
+        Some("consumer") => Some(GroupProtocol::Consumer),
+        Some("classic") => Some(GroupProtocol::Classic),
+        _ => None,
+    };
+    config.group_instance_id = rest.get(2).cloned();
     let mut consumer = cluster.consumer_with(config).await?;
     let end = tokio::time::sleep(Duration::from_secs(seconds));
     tokio::pin!(end);

@@ -33,8 +33,9 @@ pub use cluster::{BrokerInfo, Cluster, ClusterError, Metadata, Partition, Topic}
 pub use config::{ClientConfig, ConfigError, Endpoint, Sasl, Transport};
 pub use connection::{CloseReason, ConnectionError};
 pub use consumer::{
-    CommitError, Consumer, ConsumerConfig, ConsumerError, ConsumerEvent, ConsumerRecord, Headers, IsolationLevel,
-    OffsetReset, Position, Positions, RecordBatch, RecordIter, RecordRef, Revocation, StartFrom, TopicPartition,
+    CommitError, Consumer, ConsumerConfig, ConsumerError, ConsumerEvent, ConsumerRecord, GroupProtocol, Headers,
+    IsolationLevel, OffsetReset, Position, Positions, RecordBatch, RecordIter, RecordRef, Revocation, StartFrom,
+    TopicPartition,
 };
 pub use error::{ErrorCode, Written};
 pub use group::{Assignor, GroupError, GroupMetadata};

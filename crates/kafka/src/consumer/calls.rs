@@ -36,11 +36,11 @@ const OFFSET_FETCH_GROUPS: i16 = 8;
 /// How one partition fared in a request about several.
 pub(super) type PerPartition<T> = BTreeMap<TopicPartition, Result<T, ErrorCode>>;
 
-fn text(text: &str) -> StrBytes {
+pub(super) fn text(text: &str) -> StrBytes {
     StrBytes::from_string(text.to_owned())
 }
 
-fn topic_name(topic: &str) -> TopicName {
+pub(super) fn topic_name(topic: &str) -> TopicName {
     TopicName(text(topic))
 }
 
@@ -63,7 +63,7 @@ pub(super) struct GroupCalls {
 }
 
 impl GroupCalls {
-    fn group_id(&self) -> GroupId {
+    pub(super) fn group_id(&self) -> GroupId {
         GroupId(text(&self.group))
     }
 
@@ -152,11 +152,13 @@ impl GroupCalls {
             .map_err(|code| ClusterError::refused(CoordinatorKind::Group.describe(&self.group), code, None))
     }
 
-    /// The positions that the group has committed, with `None` where it has none.
+    /// The positions that the group has committed, with `None` where it has none. A member of the consumer protocol says who
+    /// asks, so that it gets no answer in an epoch that has passed.
     pub(super) async fn committed(
         &self,
         partitions: &[TopicPartition],
         require_stable: bool,
+        asks: Option<&Identity>,
     ) -> Result<PerPartition<Option<Position>>, ClusterError> {
         let connection = self.cluster.coordinator(CoordinatorKind::Group, &self.group).await?;
         let topics = by_topic(partitions.iter().map(|partition| (partition, ())));
@@ -172,7 +174,10 @@ impl GroupCalls {
                     .with_partition_indexes(numbers(partitions))
             };
             let topics = topics.into_iter().map(topic).collect();
-            let group = OffsetFetchRequestGroup::default().with_group_id(self.group_id()).with_topics(Some(topics));
+            let mut group = OffsetFetchRequestGroup::default().with_group_id(self.group_id()).with_topics(Some(topics));
+            if let Some(Identity { generation, member_id, .. }) = asks {
+                group = group.with_member_id(Some(text(member_id))).with_member_epoch(*generation);
+            }
             request.with_groups(vec![group])
         } else {
             let topic = |(name, partitions): (&str, _)| {

@@ -137,7 +137,7 @@ impl Cluster {
             let place = place_of(*from);
             shared.lock().partitions.assign(partition.clone(), place);
         }
-        if config.group_id.is_some() && config.topics.is_empty() {
+        if config.group_id.is_some() && !config.is_member() {
             let nobody = Identity { generation: NO_GENERATION, member_id: String::new(), instance_id: None };
             shared.signs(Some(nobody));
         }

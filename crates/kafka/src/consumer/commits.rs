@@ -95,6 +95,11 @@ impl Commits {
         self.waiting.is_empty()
     }
 
+    /// Whether the broker did not accept the generation, or epoch, in which the open commit was signed.
+    pub(super) fn waits_for_another_generation(&self) -> bool {
+        self.waiting.front().is_some_and(|commit| commit.refused_generation.is_some())
+    }
+
     /// When the open commit is to be tried again or given up.
     pub(super) fn next_attempt(&self, now: Instant) -> Option<Instant> {
         let commit = self.waiting.front().filter(|_| !self.in_flight)?;
@@ -193,11 +198,11 @@ impl Commits {
                 commit.back_off(self.retry, now, jitter);
                 return (None, false);
             }
-            ErrorCode::ILLEGAL_GENERATION => {
+            ErrorCode::ILLEGAL_GENERATION | ErrorCode::STALE_MEMBER_EPOCH => {
                 commit.refused_generation = Some(generation);
                 return (None, false);
             }
-            ErrorCode::UNKNOWN_MEMBER_ID | ErrorCode::FENCED_INSTANCE_ID => {
+            ErrorCode::UNKNOWN_MEMBER_ID | ErrorCode::FENCED_INSTANCE_ID | ErrorCode::FENCED_MEMBER_EPOCH => {
                 CommitError::Rebalanced { group: self.group.clone(), partitions: names() }
             }
             code if code.is_authorization() => CommitError::NotAuthorized { group: self.group.clone(), code },

@@ -4,8 +4,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::error::ConsumerError;
+use super::task::whole_name;
 use crate::TopicPartition;
 use crate::group::Assignor;
+
+/// How the members of a group come to share its partitions (`group.protocol`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GroupProtocol {
+    /// `classic`: one member divides the partitions, by [`partition_assignment_strategy`](ConsumerConfig::partition_assignment_strategy).
+    Classic,
+    /// `consumer`: the broker divides them, and a rebalance stops only the partitions that move (KIP-848; brokers from 4.0).
+    Consumer,
+}
 
 /// Where to begin when a group has no committed offset for a partition, or when that offset is no longer in the log
 /// (`auto.offset.reset`).
@@ -55,6 +65,10 @@ impl IsolationLevel {
     }
 }
 
+const STRATEGY: &[Assignor] = &[Assignor::CooperativeSticky];
+const SESSION_TIMEOUT: Duration = Duration::from_secs(45);
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(3);
+
 /// The settings of a consumer. [`ConsumerConfig::group`] and [`ConsumerConfig::assigned`] make one with Kafka's defaults,
 /// except that offsets are committed by the application unless [`enable_auto_commit`](Self::enable_auto_commit) is set.
 #[derive(Debug, Clone)]
@@ -62,11 +76,22 @@ impl IsolationLevel {
 pub struct ConsumerConfig {
     /// `group.id`. Without one, partitions are assigned by hand and nothing can be committed.
     pub group_id: Option<String>,
+    /// `group.protocol`. Unless it is set, it is the consumer protocol where the broker offers it and no setting of the classic one
+    /// ([`partition_assignment_strategy`](Self::partition_assignment_strategy), [`session_timeout`](Self::session_timeout),
+    /// [`heartbeat_interval`](Self::heartbeat_interval)) is changed; the log says which it is and why.
+    pub group_protocol: Option<GroupProtocol>,
+    /// `group.remote.assignor`: `uniform` or `range`, by which the broker divides the partitions in the consumer protocol. The
+    /// broker's choice unless it is set.
+    pub group_remote_assignor: Option<String>,
     /// `group.instance.id`: a name that this process keeps over restarts. Its partitions wait for it for
     /// [`session_timeout`](Self::session_timeout) instead of being given to others (KIP-345).
     pub group_instance_id: Option<String>,
     /// The topics that the group reads.
     pub topics: Vec<String>,
+    /// A regular expression for the topics that the group reads, instead of their names: those whose whole name matches, but
+    /// not Kafka's own, now and later. In the consumer protocol the broker looks for them; in the classic one
+    /// every member does, each [`metadata_max_age`](crate::ClientConfig::metadata_max_age).
+    pub pattern: Option<String>,
     /// Partitions that this consumer reads without asking a group.
     pub assignment: Vec<(TopicPartition, StartFrom)>,
     /// `partition.assignment.strategy`, in order of preference. All members of a group must share one. The default is
@@ -118,6 +143,11 @@ impl ConsumerConfig {
         Self { group_id: Some(group.into()), topics: topics.into_iter().map(Into::into).collect(), ..Self::defaults() }
     }
 
+    /// A member of `group` that shares all topics whose whole name matches `pattern` with the group's other members.
+    pub fn group_matching(group: impl Into<String>, pattern: impl Into<String>) -> Self {
+        Self { group_id: Some(group.into()), pattern: Some(pattern.into()), ..Self::defaults() }
+    }
+
     /// A consumer of exactly these partitions, without a group.
     pub fn assigned(partitions: impl IntoIterator<Item = (TopicPartition, StartFrom)>) -> Self {
         Self { assignment: partitions.into_iter().collect(), ..Self::defaults() }
@@ -126,17 +156,20 @@ impl ConsumerConfig {
     fn defaults() -> Self {
         Self {
             group_id: None,
+            group_protocol: None,
+            group_remote_assignor: None,
             group_instance_id: None,
             topics: Vec::new(),
+            pattern: None,
             assignment: Vec::new(),
-            partition_assignment_strategy: vec![Assignor::CooperativeSticky],
+            partition_assignment_strategy: STRATEGY.to_vec(),
             auto_offset_reset: OffsetReset::default(),
             enable_auto_commit: false,
             auto_commit_interval: Duration::from_secs(5),
             isolation_level: IsolationLevel::default(),
             require_stable: false,
-            session_timeout: Duration::from_secs(45),
-            heartbeat_interval: Duration::from_secs(3),
+            session_timeout: SESSION_TIMEOUT,
+            heartbeat_interval: HEARTBEAT_INTERVAL,
             max_poll_interval: Duration::from_secs(300),
             max_poll_records: 500,
             fetch_min_bytes: 1,
@@ -153,20 +186,66 @@ impl ConsumerConfig {
         self.require_stable || self.isolation_level == IsolationLevel::ReadCommitted
     }
 
+    /// Whether partitions are shared with other members of a group.
+    pub(super) fn is_member(&self) -> bool {
+        !self.topics.is_empty() || self.pattern.is_some()
+    }
+
+    /// The first key that only the classic protocol knows and that is not as it is by default.
+    pub(super) fn classic_only_key(&self) -> Option<&'static str> {
+        let changed = [
+            ("partition.assignment.strategy", self.partition_assignment_strategy != STRATEGY),
+            ("session.timeout.ms", self.session_timeout != SESSION_TIMEOUT),
+            ("heartbeat.interval.ms", self.heartbeat_interval != HEARTBEAT_INTERVAL),
+        ];
+        changed.into_iter().find(|(_, changed)| *changed).map(|(key, _)| key)
+    }
+
+    fn validate_protocol(&self) -> Result<(), ConsumerError> {
+        let refuse = |key, problem: String| Err(ConsumerError::Config { key, problem: Arc::from(problem) });
+        match self.group_protocol {
+            Some(GroupProtocol::Consumer) => {
+                if let Some(key) = self.classic_only_key() {
+                    let problem = "cannot be set together with group.protocol=consumer, in which the broker decides it";
+                    return refuse(key, problem.to_owned());
+                }
+            }
+            Some(GroupProtocol::Classic) if self.group_remote_assignor.is_some() => {
+                let problem = "cannot be set together with group.protocol=classic, which divides partitions by \
+                               partition.assignment.strategy";
+                return refuse("group.remote.assignor", problem.to_owned());
+            }
+            _ => {}
+        }
+        if let (Some(pattern), false) = (&self.pattern, self.group_protocol == Some(GroupProtocol::Consumer))
+            && let Err(error) = whole_name(pattern)
+        {
+            return refuse("topics", format!("match no pattern that can be read: {error}"));
+        }
+        Ok(())
+    }
+
     pub(super) fn validate(&self) -> Result<(), ConsumerError> {
         let refuse = |key: &'static str, problem: &str| Err(ConsumerError::Config { key, problem: Arc::from(problem) });
-        if self.topics.is_empty() == self.assignment.is_empty() {
+        if [self.topics.is_empty(), self.pattern.is_none(), self.assignment.is_empty()]
+            .iter()
+            .filter(|no| !**no)
+            .count()
+            != 1
+        {
             return refuse(
                 "topics",
-                "a consumer needs either topics that it shares with a group or partitions of its own",
+                "a consumer needs either topics that it shares with a group, by their names or by a pattern, or partitions of its \
+                 own",
             );
         }
-        if !self.topics.is_empty() && self.group_id.as_deref().unwrap_or_default().is_empty() {
+        if self.is_member() && self.group_id.as_deref().unwrap_or_default().is_empty() {
             return refuse("group.id", "is missing: a consumer of topics belongs to a group");
         }
         if self.partition_assignment_strategy.is_empty() {
             return refuse("partition.assignment.strategy", "is empty; use cooperative-sticky or range");
         }
+        self.validate_protocol()?;
         if self.heartbeat_interval >= self.session_timeout {
             return refuse("heartbeat.interval.ms", "must be below session.timeout.ms, usually a third of it");
         }

@@ -13,6 +13,7 @@ mod commits;
 mod config;
 mod error;
 mod fetch;
+mod heartbeats;
 mod partition;
 mod partitions;
 mod positions;
@@ -22,7 +23,7 @@ mod task;
 
 pub use batch::{ConsumerRecord, Headers, RecordBatch, RecordIter, RecordRef};
 pub use client::{Consumer, ConsumerEvent, Revocation};
-pub use config::{ConsumerConfig, IsolationLevel, OffsetReset, StartFrom};
+pub use config::{ConsumerConfig, GroupProtocol, IsolationLevel, OffsetReset, StartFrom};
 pub use error::{CommitError, ConsumerError};
 pub use partition::TopicPartition;
 pub use positions::{Position, Positions};

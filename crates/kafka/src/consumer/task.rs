@@ -27,13 +27,18 @@ use super::shared::Shared;
 use crate::TopicPartition;
 use crate::cluster::{Cluster, ClusterError, ConsumerId, Metadata};
 use crate::group::assignor::PartitionCounts;
-use crate::group::membership::{Failure, Joined, Membership, Ticket};
+use crate::group::incremental::BeatAnswer;
+use crate::group::member::Member;
+use crate::group::membership::{Effect, Failure, Joined, Ticket};
 use crate::retry::RetryPolicy;
 
 mod committing;
 mod fetching;
 mod grouping;
+mod joining;
 mod locating;
+
+pub(super) use joining::whole_name;
 
 /// What the application asks of the task.
 #[derive(Debug)]
@@ -49,6 +54,11 @@ enum Done {
     Synced(Ticket, Result<Bytes, Failure>),
     Heartbeat(Ticket, Result<(), Failure>),
     Described(Ticket, PartitionCounts),
+    Offered(Result<Result<(), String>, ClusterError>),
+    Matched(Result<BTreeSet<Arc<str>>, ClusterError>),
+    Beat(Ticket, Result<BeatAnswer, Failure>),
+    Released(Ticket, Result<(), Failure>),
+    Resolved,
     Left,
     Topics(Result<(), ClusterError>),
     Committed(i32, Result<PerPartition<()>, ClusterError>),
@@ -83,8 +93,8 @@ pub(super) struct Task {
 /// The part of the task that only a member of a group has.
 struct Group {
     calls: GroupCalls,
-    /// None for a consumer that commits with a group but does not share its partitions.
-    membership: Option<Membership>,
+    /// None for a consumer that commits with a group but does not share its partitions, and before the protocol is settled.
+    member: Option<Member>,
     commits: Commits,
     revocation: Option<Revocation>,
     revocations: u64,
@@ -128,7 +138,7 @@ impl Task {
     ) -> Self {
         let now = Instant::now();
         let consumer = ConsumerId::next();
-        let mut rng = fastrand::Rng::new();
+        let rng = fastrand::Rng::new();
         let retry = cluster.config().retry;
         let group = config.group_id.clone().map(|group| Group {
             calls: GroupCalls {
@@ -138,7 +148,7 @@ impl Task {
                 session_timeout: config.session_timeout,
                 rebalance_timeout: config.max_poll_interval,
             },
-            membership: grouping::membership(&config, &group, retry, rng.fork(), now),
+            member: None,
             commits: Commits::new(group, retry, cluster.config().api_timeout),
             revocation: None,
             revocations: 0,
@@ -171,6 +181,7 @@ impl Task {
     /// Runs until the consumer is closed or dropped.
     pub(super) async fn run(mut self) {
         self.learn_topics();
+        self.begin_to_join(Instant::now());
         loop {
             let now = Instant::now();
             self.advance(now);
@@ -221,9 +232,9 @@ impl Task {
     fn next_deadline(&self, now: Instant) -> Instant {
         /// Nothing is so far off that it is not worth a look now and then.
         const IDLE: Duration = Duration::from_secs(5);
-        let membership = self.group.as_ref().and_then(|group| group.membership.as_ref());
+        let member = self.group.as_ref().and_then(|group| group.member.as_ref());
         let candidates = [
-            membership.and_then(Membership::next_deadline),
+            member.and_then(Member::next_deadline),
             self.shared.lock().partitions.next_retry(now),
             self.away.values().map(|(_, at)| *at).filter(|at| *at > now).min(),
             self.group.as_ref().and_then(|group| self.next_commit(group, now)),
@@ -240,10 +251,15 @@ impl Task {
     fn take(&mut self, done: Done) {
         let now = Instant::now();
         match done {
-            Done::Joined(ticket, answer) => self.with_membership(|member| member.joined(ticket, answer, now)),
-            Done::Synced(ticket, answer) => self.with_membership(|member| member.synced(ticket, answer, now)),
-            Done::Heartbeat(ticket, answer) => self.with_membership(|member| member.heartbeat(ticket, answer, now)),
-            Done::Described(ticket, counts) => self.with_membership(|member| member.described(ticket, counts, now)),
+            Done::Joined(ticket, answer) => self.with_classic(|member| member.joined(ticket, answer, now)),
+            Done::Synced(ticket, answer) => self.with_classic(|member| member.synced(ticket, answer, now)),
+            Done::Heartbeat(ticket, answer) => self.with_classic(|member| member.heartbeat(ticket, answer, now)),
+            Done::Described(ticket, counts) => self.with_classic(|member| member.described(ticket, counts, now)),
+            Done::Offered(offer) => self.offered(offer, now),
+            Done::Matched(topics) => self.matched(topics, now),
+            Done::Beat(ticket, answer) => self.with_incremental(|member| member.answered(ticket, answer, now)),
+            Done::Released(ticket, answer) => self.with_incremental(|member| member.released(ticket, answer, now)),
+            Done::Resolved => self.metadata_changed(),
             Done::Committed(generation, answer) => self.commit_answered(generation, answer, now),
             Done::Located(wants, answer) => self.located(wants, answer, now),
             Done::Listed(wants, answer) => self.listed(wants, answer, now),
@@ -282,17 +298,19 @@ impl Task {
             return false;
         }
         let left = closing.deadline.saturating_duration_since(now).max(Duration::from_secs(1));
-        if let Some(membership) = &mut group.membership {
-            for effect in membership.close() {
-                if let crate::group::membership::Effect::Leave { identity, reason } = effect {
-                    match tokio::time::timeout(left, group.calls.leave(&identity, reason)).await {
-                        Ok(Ok(())) => tracing::info!(group = group.calls.group, "left the group"),
-                        Ok(Err(error)) => {
-                            tracing::warn!(group = group.calls.group, "could not leave the group: {error}")
-                        }
-                        Err(_) => tracing::warn!(group = group.calls.group, "could not leave the group in {left:?}"),
-                    }
+        for effect in group.member.iter_mut().flat_map(Member::close) {
+            let calls = &group.calls;
+            let leave = async {
+                match effect {
+                    Effect::Leave { identity, reason } => calls.leave(&identity, reason).await,
+                    Effect::Beat(beat) => calls.beat(&beat).await.map(drop),
+                    _ => Ok(()),
                 }
+            };
+            match tokio::time::timeout(left, leave).await {
+                Ok(Ok(())) => tracing::info!(group = calls.group, "left the group"),
+                Ok(Err(error)) => tracing::warn!(group = calls.group, "could not leave the group: {error}"),
+                Err(_) => tracing::warn!(group = calls.group, "could not leave the group in {left:?}"),
             }
         }
         true

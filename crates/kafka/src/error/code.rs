@@ -151,10 +151,16 @@ impl ErrorCode {
     pub const INELIGIBLE_REPLICA: Self = Self(107);
     /// `FENCED_MEMBER_EPOCH`
     pub const FENCED_MEMBER_EPOCH: Self = Self(110);
+    /// `UNRELEASED_INSTANCE_ID`
+    pub const UNRELEASED_INSTANCE_ID: Self = Self(111);
+    /// `UNSUPPORTED_ASSIGNOR`
+    pub const UNSUPPORTED_ASSIGNOR: Self = Self(112);
     /// `STALE_MEMBER_EPOCH`
     pub const STALE_MEMBER_EPOCH: Self = Self(113);
     /// `TRANSACTION_ABORTABLE`
     pub const TRANSACTION_ABORTABLE: Self = Self(120);
+    /// `INVALID_REGULAR_EXPRESSION`
+    pub const INVALID_REGULAR_EXPRESSION: Self = Self(128);
 
     /// Reads an `error_code` field: `Ok` for zero.
     ///

@@ -237,6 +237,15 @@ impl Membership {
         }
     }
 
+    /// Other topics are wanted from now on, as when a pattern matches others; the group is called together for it.
+    pub(crate) fn subscribe(&mut self, topics: BTreeSet<Arc<str>>, now: Instant) -> Vec<Effect> {
+        if self.topics == topics {
+            return Vec::new();
+        }
+        self.topics = topics;
+        self.request_rejoin("the topics that match the subscription have changed", now)
+    }
+
     /// The cluster's partition counts may have changed; the leader calls for a rebalance if so.
     pub(crate) fn metadata_changed(&mut self, counts: &PartitionCounts, now: Instant) -> Vec<Effect> {
         let Some(led) = &self.led else { return Vec::new() };

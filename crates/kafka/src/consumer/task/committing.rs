@@ -12,6 +12,7 @@ use crate::consumer::commits::{Finished, Next, Purpose};
 use crate::consumer::error::{CommitError, ConsumerError};
 use crate::consumer::positions::Positions;
 use crate::error::ErrorCode;
+use crate::group::member::Member;
 use crate::group::membership::Identity;
 use crate::group::subscription::NO_GENERATION;
 
@@ -45,7 +46,7 @@ impl Task {
             let deadline = Instant::now() + bound;
             let unstable = |outcome: &Result<_, ErrorCode>| *outcome == Err(ErrorCode::UNSTABLE_OFFSET_COMMIT);
             let answer = loop {
-                let answer = calls.committed(&partitions, require_stable).await;
+                let answer = calls.committed(&partitions, require_stable, None).await;
                 if !answer.as_ref().is_ok_and(|answer| answer.values().any(unstable)) {
                     break answer;
                 }
@@ -75,10 +76,9 @@ impl Task {
                     group.commits.push(done, Purpose::Interval, now);
                 }
             }
-            let identity = identity(group);
-            let membership = group.membership.as_ref();
-            let owned =
-                |partition: &TopicPartition| membership.is_none_or(|membership| membership.owned().contains(partition));
+            let identity = identity(group, self.config.is_member());
+            let (member, shares) = (group.member.as_ref(), self.config.is_member());
+            let owned = |partition: &TopicPartition| member.map_or(!shares, |member| member.owns(partition));
             match group.commits.next(identity.as_ref(), owned, now) {
                 Next::Wait => return,
                 Next::Finished(finished) => self.commit_finished(finished, now),
@@ -109,6 +109,12 @@ impl Task {
         let jitter = self.rng.f64();
         let Some(group) = &mut self.group else { return };
         let (finished, coordinator_moved) = group.commits.answered(generation, answer, now, jitter);
+        if group.commits.waits_for_another_generation()
+            && let Some(member) = group.member.as_mut().and_then(Member::incremental)
+        {
+            // The next heartbeat's answer says which epoch it is.
+            member.hurry(now);
+        }
         if coordinator_moved {
             group.calls.forget_coordinator();
         }
@@ -137,9 +143,10 @@ impl Task {
 }
 
 /// How a commit is signed now; a consumer that assigns its own partitions signs with no generation.
-fn identity(group: &Group) -> Option<Identity> {
-    match &group.membership {
-        Some(membership) => membership.commit_identity(),
+fn identity(group: &Group, shares: bool) -> Option<Identity> {
+    match &group.member {
+        Some(member) => member.commit_identity(),
+        None if shares => None,
         None => Some(Identity { generation: NO_GENERATION, member_id: String::new(), instance_id: None }),
     }
 }

@@ -9,14 +9,14 @@ use tokio::time::{Instant, timeout};
 use super::{Done, Revocation, Task};
 use crate::cluster::{Cluster, ClusterError, Metadata};
 use crate::consumer::commits::Purpose;
-use crate::consumer::config::ConsumerConfig;
 use crate::consumer::error::ConsumerError;
 use crate::consumer::partitions::Place;
 use crate::consumer::shared::{Application, News, Shared, list};
 use crate::error::ErrorCode;
 use crate::group::assignor::PartitionCounts;
-use crate::group::membership::{Effect, Failure, Membership, MembershipConfig};
-use crate::retry::RetryPolicy;
+use crate::group::incremental::Incremental;
+use crate::group::member::Member;
+use crate::group::membership::{Effect, Failure, Membership};
 
 /// How often a topic that does not exist is asked for, and how often that is said.
 const LOOK_FOR_TOPICS: Duration = Duration::from_secs(2);
@@ -24,35 +24,11 @@ const SAY_MISSING: Duration = Duration::from_secs(30);
 /// How long a leader waits for the partition counts of topics that it did not know before.
 const DESCRIBE: Duration = Duration::from_secs(5);
 
-pub(super) fn membership(
-    config: &ConsumerConfig,
-    group: &str,
-    retry: RetryPolicy,
-    rng: fastrand::Rng,
-    now: Instant,
-) -> Option<Membership> {
-    if config.topics.is_empty() {
-        return None;
-    }
-    let settings = MembershipConfig {
-        group: group.to_owned(),
-        instance_id: config.group_instance_id.clone(),
-        assignors: config.partition_assignment_strategy.clone(),
-        session_timeout: config.session_timeout,
-        heartbeat_interval: config.heartbeat_interval,
-        max_poll_interval: config.max_poll_interval,
-        retry,
-        rack: config.client_rack.clone(),
-    };
-    let topics = config.topics.iter().map(|topic| Arc::from(topic.as_str())).collect();
-    Some(Membership::new(settings, topics, rng, now))
-}
-
 impl Task {
     /// Lets the membership look at the clock and at the application.
     pub(super) fn tend_membership(&mut self, now: Instant) {
         let application = self.shared.lock().application;
-        self.with_membership(|member| {
+        self.with_member(|member| {
             match application {
                 Application::Polling => member.application_polls(true, now),
                 Application::Processing { since } => member.application_polls(false, since),
@@ -61,8 +37,16 @@ impl Task {
         });
     }
 
-    pub(super) fn with_membership(&mut self, step: impl FnOnce(&mut Membership) -> Vec<Effect>) {
-        let Some(member) = self.group.as_mut().and_then(|group| group.membership.as_mut()) else { return };
+    pub(super) fn with_classic(&mut self, step: impl FnOnce(&mut Membership) -> Vec<Effect>) {
+        self.with_member(|member| member.classic().map(step).unwrap_or_default());
+    }
+
+    pub(super) fn with_incremental(&mut self, step: impl FnOnce(&mut Incremental) -> Vec<Effect>) {
+        self.with_member(|member| member.incremental().map(step).unwrap_or_default());
+    }
+
+    pub(super) fn with_member(&mut self, step: impl FnOnce(&mut Member) -> Vec<Effect>) {
+        let Some(member) = self.group.as_mut().and_then(|group| group.member.as_mut()) else { return };
         let effects = step(member);
         self.shared.signs(member.signature());
         for effect in effects {
@@ -101,6 +85,25 @@ impl Task {
             Effect::Describe { ticket, topics } => {
                 let cluster = self.cluster.clone();
                 self.start(async move { Done::Described(ticket, describe(&cluster, &topics).await) });
+            }
+            Effect::Beat(beat) => {
+                let bound = self.config.session_timeout / 3;
+                self.start(async move {
+                    let answer = match timeout(bound, calls.beat(&beat)).await {
+                        Ok(answer) => settle(answer, &shared),
+                        Err(_) => Err(Failure::Unreachable(format!("no answer to a heartbeat within {bound:?}"))),
+                    };
+                    Done::Beat(beat.ticket, answer)
+                });
+            }
+            Effect::Release { ticket, instance_id } => {
+                self.start(async move { Done::Released(ticket, settle(calls.release(&instance_id).await, &shared)) });
+            }
+            Effect::Resolve(ids) => self.resolve(ids),
+            Effect::NotOffered(code) => {
+                group.member = None;
+                let reason = format!("the coordinator does not let us in by the consumer protocol ({code})");
+                self.not_offered(reason, Instant::now());
             }
             Effect::ForgetCoordinator => calls.forget_coordinator(),
             Effect::Revoke(partitions) => {
@@ -154,10 +157,7 @@ impl Task {
         let Some(group) = &mut self.group else { return };
         let Some(revocation) = group.revocation.take_if(|revocation| revocation.number == number) else { return };
         self.shared.lock().partitions.remove(&revocation.partitions);
-        self.with_membership(|member| {
-            member.revoked(now);
-            member.tick(now)
-        });
+        self.with_member(|member| member.revoked(now));
     }
 
     pub(super) fn metadata_changed(&mut self) {
@@ -165,13 +165,22 @@ impl Task {
         self.leave_deleted_logs(&metadata);
         let counts = counts(&metadata);
         let now = Instant::now();
-        self.with_membership(|member| member.metadata_changed(&counts, now));
+        self.with_member(|member| match member {
+            Member::Classic(member) => member.metadata_changed(&counts, now),
+            Member::Incremental(member) => {
+                member.metadata_changed(metadata.topics().map(|topic| (topic.id, Arc::clone(&topic.name))), now)
+            }
+        });
     }
 
-    /// Makes the topics part of every metadata refresh, and reports those that this principal may not read.
     pub(super) fn learn_topics(&self) {
         let assigned = self.config.assignment.iter().map(|(partition, _)| partition.topic.to_string());
         let topics: BTreeSet<String> = self.config.topics.iter().cloned().chain(assigned).collect();
+        self.learn(topics);
+    }
+
+    /// Makes these topics part of every metadata refresh, and reports those that this principal may not read.
+    pub(super) fn learn(&self, topics: impl IntoIterator<Item = String>) {
         for topic in topics {
             let cluster = self.cluster.clone();
             self.start(async move {

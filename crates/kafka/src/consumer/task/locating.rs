@@ -14,6 +14,7 @@ use crate::consumer::error::ConsumerError;
 use crate::consumer::partitions::{ListedAt, Place, Want};
 use crate::consumer::positions::Position;
 use crate::error::ErrorCode;
+use crate::group::member::Member;
 
 /// How often a position is asked for that an open transaction is about to commit. Whoever waits for it cannot do anything
 /// else, and the transaction's end is a matter of milliseconds unless its producer has died.
@@ -52,10 +53,13 @@ impl Task {
     fn ask_coordinator(&self, wants: Vec<Want>) {
         let Some(group) = &self.group else { return };
         let calls = group.calls.clone();
+        // Only a member of the consumer protocol signs its questions.
+        let incremental = group.member.as_ref().filter(|member| matches!(member, Member::Incremental(_)));
+        let asks = incremental.and_then(Member::signature);
         let require_stable = self.config.requires_stable();
         self.start(async move {
             let partitions: Vec<TopicPartition> = wants.iter().map(|want| want.partition.clone()).collect();
-            let answer = calls.committed(&partitions, require_stable).await;
+            let answer = calls.committed(&partitions, require_stable, asks.as_ref()).await;
             Done::Located(wants, answer)
         });
     }
@@ -130,7 +134,8 @@ impl Task {
     }
 
     fn not_located(&mut self, wants: &[Want], error: ClusterError, now: Instant) {
-        if error.is_retriable() {
+        let epoch = |code| matches!(code, ErrorCode::STALE_MEMBER_EPOCH | ErrorCode::UNKNOWN_MEMBER_ID);
+        if error.is_retriable() || error.code().is_some_and(epoch) {
             tracing::debug!("positions are not known yet: {error}");
             if let Some(group) = self.group.as_ref().filter(|_| error.code().is_none_or(ErrorCode::moves_coordinator)) {
                 group.calls.forget_coordinator();

@@ -4,14 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use uuid::Uuid;
 
 use crate::TopicPartition;
 use crate::error::ErrorCode;
 use crate::group::Assignor;
+use crate::group::incremental::Beat;
 
 /// Ties an answer to its request, so that the answer to a question of the past is recognised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Ticket(pub(super) u64);
+pub(crate) struct Ticket(pub(in crate::group) u64);
 
 /// How a member signs its requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,6 +41,18 @@ pub(crate) enum Effect {
         identity: Identity,
         reason: &'static str,
     },
+    /// A heartbeat of the consumer protocol, whose answer goes to `answered`.
+    Beat(Beat),
+    /// Another member of the consumer protocol has our instance id, and may be dead: let it leave for a while, and call
+    /// `released`.
+    Release {
+        ticket: Ticket,
+        instance_id: String,
+    },
+    /// Find out what these topics are called, and call `metadata_changed`.
+    Resolve(BTreeSet<Uuid>),
+    /// The coordinator does not let this member join by the consumer protocol; it may by the classic one.
+    NotOffered(ErrorCode),
     ForgetCoordinator,
     /// Let the application finish with these, commit, and call `revoked`.
     Revoke(BTreeSet<TopicPartition>),
@@ -108,6 +122,47 @@ pub enum GroupError {
         /// The instance id that two processes use.
         instance_id: String,
     },
+    /// A member with the same `group.instance.id` has not left, and its place cannot be taken.
+    #[error(
+        "group {group}: a consumer with group.instance.id {instance_id} is still a member and its place could not be taken: \
+         give every process its own group.instance.id, or wait until that one's session ends (UNRELEASED_INSTANCE_ID)"
+    )]
+    Unreleased {
+        /// The group.
+        group: String,
+        /// The instance id.
+        instance_id: String,
+    },
+    /// The broker does not offer the protocol that `group.protocol` asks for.
+    #[error("group {group}: group.protocol is consumer, but {reason}; set group.protocol to classic or leave it out")]
+    NotOffered {
+        /// The group.
+        group: String,
+        /// What the broker lacks.
+        reason: String,
+    },
+    /// The broker has no assignor of that name.
+    #[error(
+        "group {group}: the broker has no assignor {assignor}: set group.remote.assignor to uniform or range, or leave it out \
+         (UNSUPPORTED_ASSIGNOR)"
+    )]
+    UnsupportedAssignor {
+        /// The group.
+        group: String,
+        /// `group.remote.assignor`.
+        assignor: String,
+    },
+    /// The broker cannot read the pattern of the subscription.
+    #[error(
+        "group {group}: the broker cannot read the pattern {pattern:?} for topics, which must be a regular expression as RE2 \
+         knows them (INVALID_REGULAR_EXPRESSION)"
+    )]
+    InvalidPattern {
+        /// The group.
+        group: String,
+        /// The pattern.
+        pattern: String,
+    },
     /// The principal may not read with this group.
     #[error("group {group}: not authorized; the principal needs Read on group {group} (GROUP_AUTHORIZATION_FAILED)")]
     Unauthorized {
@@ -116,8 +171,9 @@ pub enum GroupError {
     },
     /// The group's other members speak another protocol or use other assignors.
     #[error(
-        "group {group}: its members share no assignor with us ({ours}): set partition.assignment.strategy to one that \
-         every member lists, or use another group.id (INCONSISTENT_GROUP_PROTOCOL)"
+        "group {group}: its members share no assignor with us ({ours}), or use another group.protocol: set \
+         partition.assignment.strategy to one that every member lists, set group.protocol as theirs, or use another group.id \
+         (INCONSISTENT_GROUP_PROTOCOL)"
     )]
     Inconsistent {
         /// The group.

@@ -163,7 +163,7 @@ impl World {
                     self.nodes[index].member = None;
                     return;
                 }
-                Effect::ForgetCoordinator | Effect::Assigned(_) => {}
+                _ => {}
             }
         }
         if let Some(at) = self.nodes[index].member.as_ref().and_then(Membership::next_deadline) {

@@ -2,7 +2,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use kafka::{Assignor, CommitError, Consumer, ConsumerEvent, NewTopic, Position, Positions, TopicPartition};
+use kafka::{
+    Assignor, CommitError, Consumer, ConsumerConfig, ConsumerEvent, NewTopic, Position, Positions, TopicPartition,
+};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -50,13 +52,11 @@ fn member(number_of: usize, mut consumer: Consumer, board: Arc<Mutex<Board>>) ->
     (stop, tokio::spawn(work))
 }
 
-async fn members_come_and_go(assignors: &[Assignor]) {
-    let topic = Topic::new("traffic", 6).await;
+pub(super) async fn members_come_and_go(topic: Topic, settings: impl Fn(&str) -> ConsumerConfig) {
     let group = unique("traffic");
     let board = Arc::new(Mutex::new(Board::default()));
     let join = async |number| {
-        let mut config = topic.member_of(&group);
-        config.partition_assignment_strategy = assignors.to_vec();
+        let mut config = settings(&group);
         config.max_poll_records = 50;
         member(number, topic.consumer(config).await, Arc::clone(&board))
     };
@@ -92,14 +92,26 @@ async fn members_come_and_go(assignors: &[Assignor]) {
     topic.delete().await;
 }
 
+async fn classic_members_come_and_go(assignors: &[Assignor]) {
+    let topic = Topic::new("traffic", 6).await;
+    let settings = topic.member_of("");
+    let member_of = |group: &str| {
+        let mut config = settings.clone();
+        config.group_id = Some(group.to_owned());
+        config.partition_assignment_strategy = assignors.to_vec();
+        config
+    };
+    members_come_and_go(topic, member_of).await;
+}
+
 #[tokio::test]
 async fn cooperative_members_come_and_go_under_traffic_without_loss_or_double_work() {
-    members_come_and_go(&[Assignor::CooperativeSticky]).await;
+    classic_members_come_and_go(&[Assignor::CooperativeSticky]).await;
 }
 
 #[tokio::test]
 async fn eager_members_come_and_go_under_traffic_without_loss_or_double_work() {
-    members_come_and_go(&[Assignor::Range]).await;
+    classic_members_come_and_go(&[Assignor::Range]).await;
 }
 
 #[tokio::test]
@@ -171,9 +183,13 @@ async fn enable_auto_commit_commits_what_was_asked_past() {
 #[tokio::test]
 async fn a_partition_is_given_up_only_after_the_application_has_committed() {
     let topic = Topic::new("revoke", 2).await;
-    let group = unique("revoke");
+    let config = topic.member_of(&unique("revoke"));
+    given_up_only_after_a_commit(topic, config).await;
+}
+
+pub(super) async fn given_up_only_after_a_commit(topic: Topic, config: ConsumerConfig) {
     topic.write(0..100).await;
-    let mut first = topic.consumer(topic.member_of(&group)).await;
+    let mut first = topic.consumer(config.clone()).await;
     let mut read_to = Positions::new();
     let mut count = 0;
     while count < 100 {
@@ -182,7 +198,7 @@ async fn a_partition_is_given_up_only_after_the_application_has_committed() {
             read_to.advance(&first.positions_of(&batch));
         }
     }
-    let second = topic.consumer(topic.member_of(&group)).await;
+    let second = topic.consumer(config).await;
     let revocation = loop {
         match timeout(PATIENCE, first.next_event()).await.unwrap().unwrap().unwrap() {
             ConsumerEvent::Revoking(revocation) => break revocation,
@@ -228,10 +244,19 @@ async fn a_static_member_restarts_without_a_rebalance() {
     let (mut a, mut b) = (join("a").await, join("b").await);
     settled(&mut [&mut a, &mut b]).await;
     let (before_a, before_b) = (a.assignment(), b.assignment());
-    b.close().await.unwrap();
-    let mut b = join("b").await;
-    settled(&mut [&mut a, &mut b]).await;
-    assert_eq!((a.assignment(), b.assignment()), (before_a, before_b));
+    for killed in [false, true] {
+        if killed {
+            // Nobody says goodbye, as after a SIGKILL.
+            drop(b);
+        } else {
+            b.close().await.unwrap();
+        }
+        let began = Instant::now();
+        b = join("b").await;
+        settled(&mut [&mut a, &mut b]).await;
+        assert!(began.elapsed() < Duration::from_secs(3), "{:?}", began.elapsed());
+        assert_eq!((a.assignment(), b.assignment()), (before_a.clone(), before_b.clone()));
+    }
     while let Ok(event) = timeout(Duration::from_millis(200), a.next_event()).await {
         let event = event.unwrap().unwrap();
         assert!(!matches!(event, ConsumerEvent::Revoking(_) | ConsumerEvent::Lost(_)), "a noticed: {event:?}");

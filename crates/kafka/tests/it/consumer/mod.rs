@@ -4,12 +4,15 @@
 
 use std::time::Duration;
 
-use kafka::{Cluster, Consumer, ConsumerConfig, NewTopic, OffsetReset, ProducerConfig, Record};
+use kafka::{Cluster, Consumer, ConsumerConfig, GroupProtocol, NewTopic, OffsetReset, ProducerConfig, Record};
 use tokio::time::timeout;
 
 use crate::target::{connect, unique};
 
+mod consumer_protocol;
 mod groups;
+mod isolation;
+mod patterns;
 mod reading;
 
 /// No wait of these tests is longer; a broker delays a group's first rebalance by 3 s.
@@ -47,6 +50,25 @@ impl Topic {
         config.heartbeat_interval = Duration::from_millis(300);
         config.session_timeout = Duration::from_secs(6);
         config
+    }
+
+    /// A group's settings in the consumer protocol, in which the broker says how often members are heard of.
+    fn member_by_epochs(&self, group: &str) -> ConsumerConfig {
+        let mut config = ConsumerConfig::group(group, [&self.name]);
+        config.auto_offset_reset = OffsetReset::Earliest;
+        config.group_protocol = Some(GroupProtocol::Consumer);
+        config
+    }
+
+    /// Whether this broker offers the consumer protocol: Kafka does from 4.0 on.
+    async fn offers_epochs(&self) -> bool {
+        let consumer = self.consumer(self.member_by_epochs(&unique("offer"))).await;
+        let offered = timeout(PATIENCE, consumer.in_group()).await.unwrap().is_some();
+        consumer.close().await.unwrap();
+        if !offered {
+            println!("skipped: this broker does not offer the consumer protocol");
+        }
+        offered
     }
 
     async fn consumer(&self, config: ConsumerConfig) -> Consumer {
