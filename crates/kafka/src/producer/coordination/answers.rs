@@ -1,5 +1,6 @@
 //! What coordinators answer, and what that means for the transaction (`TransactionManager.java`).
 
+use std::mem;
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -66,6 +67,7 @@ impl Coordination {
                 }
             }
             (_, Answer::Features { .. }) => {}
+            (_, Answer::Described { identity, aborted }) => self.described(identity, aborted),
             (_, Answer::Identity { identity, version }) => self.granted(identity, version, now),
             (Call::CommitOffsets { offsets, .. }, Answer::Partitions(refused)) => {
                 self.offsets_answered(offsets, refused, now, jitter);
@@ -94,10 +96,22 @@ impl Coordination {
         self.identity = Some(identity);
         (self.version, self.offered) = (version, version);
         self.features_asked = Some(now);
-        (self.gap, self.stale) = (false, false);
+        (self.gap, self.stale, self.overdue) = (false, false, false);
         if let Phase::Initialising { .. } = &self.phase {
             self.enter(Phase::Idle);
             self.words.push(Word::Idle);
+        }
+    }
+
+    /// Who has the transactional id, after the coordinator has shut this producer out of a transaction that was overdue. A
+    /// coordinator that ends a transaction for its age raises the epoch by one; an instance that takes over raises it once more.
+    fn described(&mut self, newest: ProducerIdentity, aborted: bool) {
+        let Phase::Overdue { identity, code } = self.phase else { return };
+        let after = ProducerIdentity { epoch: identity.epoch.saturating_add(1), ..identity };
+        if aborted && newest == after {
+            self.enter(Phase::Initialising { raising: None });
+        } else {
+            self.fenced(code);
         }
     }
 
@@ -154,6 +168,7 @@ impl Coordination {
                 _ => self.again(call, code.to_string().into(), code, now, jitter),
             },
             Call::Init { identity } => self.not_granted(*identity, code),
+            Call::Describe => self.fenced(code),
             Call::AddOffsets { .. } | Call::AddPartitions { .. } | Call::CommitOffsets { .. } => match verdict(code) {
                 Verdict::Fenced => self.fenced_within(code, now),
                 Verdict::Abort => {
@@ -188,7 +203,12 @@ impl Coordination {
     fn not_granted(&mut self, raising: Option<ProducerIdentity>, code: ErrorCode) {
         let transactional_id = Arc::clone(&self.transactional_id);
         match (verdict(code), code) {
-            (Verdict::Fenced, _) if raising.is_some() => return self.fenced(code),
+            (Verdict::Fenced, _) => match raising {
+                // Only an overdue transaction's producer may be without a fault of its own.
+                Some(identity) if mem::take(&mut self.overdue) => return self.enter(Phase::Overdue { identity, code }),
+                Some(_) => return self.fenced(code),
+                None => {}
+            },
             (_, ErrorCode::INVALID_TRANSACTION_TIMEOUT) => {
                 return self.die(TransactionError::TimeoutNotAllowed { timeout: self.timeout });
             }
@@ -274,6 +294,7 @@ impl Coordination {
             Phase::Open(open) if overdue => {
                 let cause = open.failed.take().unwrap_or(AbortCause::TookTooLong { timeout });
                 let ending = open.end.is_some();
+                self.overdue = true;
                 if ending {
                     self.words.push(Word::Aborted(Some(cause)));
                     self.enter(Phase::Initialising { raising: identity });

@@ -9,8 +9,8 @@ use kafka_protocol::messages::txn_offset_commit_request::{
     TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
 };
 use kafka_protocol::messages::{
-    AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, EndTxnRequest, GroupId, InitProducerIdRequest, ProducerId,
-    TopicName, TransactionalId, TxnOffsetCommitRequest,
+    AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, DescribeTransactionsRequest, EndTxnRequest, GroupId,
+    InitProducerIdRequest, ProducerId, TopicName, TransactionalId, TxnOffsetCommitRequest,
 };
 use kafka_protocol::protocol::StrBytes;
 
@@ -125,6 +125,7 @@ impl Calls {
                 let next = ProducerIdentity { id: answer.producer_id.0, epoch: answer.producer_epoch };
                 Ok(Answer::Ended { next: (*version == Version::Two && next.id >= 0).then_some(next) })
             }
+            Call::Describe => self.describe(connection).await,
             Call::Features => Ok(Answer::Features { version: version(connection.ask_feature(FEATURE).await?) }),
         }
     }
@@ -142,6 +143,22 @@ impl Calls {
         }
         let identity = ProducerIdentity { id: answer.producer_id.0, epoch: answer.producer_epoch };
         Ok(Answer::Identity { identity, version: version(connection.feature(FEATURE)) })
+    }
+
+    async fn describe(&self, connection: &Connection) -> Result<Answer, Failed> {
+        let request = DescribeTransactionsRequest::default().with_transactional_ids(vec![self.id()]);
+        let answer = connection.call(request).await?;
+        let Some(state) = answer.transaction_states.first() else {
+            return Ok(Answer::Refused(ErrorCode::COORDINATOR_NOT_AVAILABLE));
+        };
+        if let Err(code) = ErrorCode::check(state.error_code) {
+            return Ok(Answer::Refused(code));
+        }
+        let identity = ProducerIdentity { id: state.producer_id.0, epoch: state.producer_epoch };
+        match state.transaction_state.as_str() {
+            "PrepareCommit" | "PrepareAbort" => Ok(Answer::Refused(ErrorCode::CONCURRENT_TRANSACTIONS)),
+            name => Ok(Answer::Described { identity, aborted: name == "CompleteAbort" }),
+        }
     }
 
     async fn add_partitions(

@@ -60,6 +60,8 @@ pub(super) enum Call {
     CommitOffsets { identity: ProducerIdentity, offsets: Arc<Offsets>, version: Version },
     /// EndTxn.
     End { identity: ProducerIdentity, commit: bool, version: Version },
+    /// DescribeTransactions, to see who has the transactional id now.
+    Describe,
     /// ApiVersions, to see whether the cluster has finalized another `transaction.version`.
     Features,
 }
@@ -75,6 +77,8 @@ pub(super) enum Answer {
     Added,
     /// EndTxn is done. The identity that the next transaction must use, if the coordinator named one.
     Ended { next: Option<ProducerIdentity> },
+    /// The newest identity of the transactional id, and whether its last transaction was aborted.
+    Described { identity: ProducerIdentity, aborted: bool },
     /// What the cluster has finalized.
     Features { version: Version },
     /// A code for the request as a whole.
@@ -142,6 +146,12 @@ enum Phase {
     Initialising {
         raising: Option<ProducerIdentity>,
     },
+    /// The coordinator does not know this identity any more: has it ended an overdue transaction, or does somebody else have
+    /// the id? `code` is what it said.
+    Overdue {
+        identity: ProducerIdentity,
+        code: ErrorCode,
+    },
     Idle,
     Open(Open),
     Dead(TransactionError),
@@ -172,6 +182,8 @@ pub(super) struct Coordination {
     gap: bool,
     /// The coordinator has raised the epoch without telling, so that it has to be raised before the next transaction.
     stale: bool,
+    /// The coordinator has shut this producer out of a transaction that was older than its timeout.
+    overdue: bool,
     /// What the last failed attempt said, for messages.
     trouble: Option<Arc<str>>,
     words: Vec<Word>,
@@ -202,6 +214,7 @@ impl Coordination {
             first_write: None,
             gap: false,
             stale: false,
+            overdue: false,
             trouble: None,
             words: Vec::new(),
         }
@@ -238,7 +251,7 @@ impl Coordination {
             Phase::Unasked => self.enter(Phase::Initialising { raising: None }),
             Phase::Idle => self.words.push(Word::Idle),
             Phase::Dead(error) => self.words.push(Word::Dead(error.clone())),
-            Phase::Initialising { .. } | Phase::Open(_) => {}
+            Phase::Initialising { .. } | Phase::Overdue { .. } | Phase::Open(_) => {}
         }
     }
 
@@ -394,6 +407,7 @@ impl Coordination {
         let opens_at = self.opens_at(now);
         let call = match (&mut self.phase, identity) {
             (Phase::Initialising { raising }, _) => Call::Init { identity: *raising },
+            (Phase::Overdue { .. }, _) => Call::Describe,
             (Phase::Idle, Some(_)) if self.features_asked.is_none_or(|at| now >= at + FEATURES_MAX_AGE) => {
                 Call::Features
             }

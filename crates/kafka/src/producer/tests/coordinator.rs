@@ -105,8 +105,16 @@ impl Coordinator {
         if self.state == State::Ongoing {
             let before = self.identity;
             self.raise();
-            self.ended = Some((before, false));
+            self.ended = (self.version == Version::Two).then_some((before, false));
             self.state = State::Prepared { commit: false };
+        }
+    }
+
+    /// DescribeTransactions.
+    pub(super) fn describe(&self) -> Result<(ProducerIdentity, bool), ErrorCode> {
+        match self.state {
+            State::Prepared { .. } => Err(ErrorCode::CONCURRENT_TRANSACTIONS),
+            state => Ok((self.identity, state == State::Complete { commit: false })),
         }
     }
 

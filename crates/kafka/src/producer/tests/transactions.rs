@@ -322,6 +322,10 @@ impl World {
                 Ok(next) => Answer::Ended { next: (version == Version::Two).then_some(next) },
                 Err(code) => Answer::Refused(code),
             },
+            Call::Describe => match coordinator.describe() {
+                Ok((identity, aborted)) => Answer::Described { identity, aborted },
+                Err(code) => Answer::Refused(code),
+            },
             Call::Features => Answer::Features { version },
         }
     }
