@@ -13,6 +13,8 @@ mod group;
 mod heartbeat;
 mod member;
 mod messages;
+#[cfg(test)]
+mod simulation;
 mod subscription;
 
 pub(crate) use commits::CommitRight;
