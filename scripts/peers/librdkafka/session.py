@@ -105,6 +105,59 @@ def open_session(bootstrap):
     for future in admin.delete_topics([topic]).values():
         future.result(PATIENCE_SECONDS)
     check("deleted the group and the topic")
+    consumer_group_session(bootstrap)
+
+
+def consumer_group_session(bootstrap):
+    """Groups of the consumer protocol (KIP-848): by name and by pattern, with a member that comes later and one that goes."""
+    config = {"bootstrap.servers": bootstrap}
+    admin = AdminClient(config)
+    topic, group = f"librdkafka-{uuid.uuid4().hex[:8]}", f"group-{uuid.uuid4().hex[:8]}"
+    for future in admin.create_topics([NewTopic(topic, num_partitions=5, replication_factor=1)]).values():
+        future.result(PATIENCE_SECONDS)
+    member_config = {**config, "group.id": group, "group.protocol": "consumer", "auto.offset.reset": "earliest",
+                     "enable.auto.commit": False}
+    members, values = [], []
+
+    def read_until(done, what):
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not done():
+            assert time.monotonic() < deadline, f"{what} in {PATIENCE_SECONDS} s: {[len(m.assignment()) for m in members]}"
+            for member in members:
+                for message in member.consume(num_messages=500, timeout=0.05):
+                    if message.error():
+                        raise KafkaException(message.error())
+                    values.append(message.value())
+
+    def come(subscription):
+        member = Consumer(member_config)
+        member.subscribe([subscription], on_revoke=lambda member, partitions: commit(member))
+        members.append(member)
+
+    def shares(*wanted):
+        return lambda: sorted(len(member.assignment()) for member in members) == sorted(wanted)
+
+    total = produce(config, topic, RECORDS)
+    come(topic)
+    read_until(shares(5), "one member has all partitions")
+    come(f"^{topic[:-1]}.$")
+    read_until(shares(2, 3), "two members share the partitions")
+    read_until(lambda: len(values) >= total, "all records arrive")
+    described = admin.describe_consumer_groups([group])[group].result(PATIENCE_SECONDS)
+    assert (described.state.name, len(described.members)) == ("STABLE", 2), described
+    commit(members[0])
+    members.pop(0).close()
+    total += produce(config, topic, RECORDS)
+    read_until(shares(5), "the member that is left has all partitions")
+    read_until(lambda: len(values) >= total, "the records that came later arrive")
+    assert len(values) == total, (len(values), total)
+    commit(members[0])
+    members.pop().close()
+    for future in admin.delete_consumer_groups([group]).values():
+        future.result(PATIENCE_SECONDS)
+    for future in admin.delete_topics([topic]).values():
+        future.result(PATIENCE_SECONDS)
+    check(f"{total} records read once by a group of the consumer protocol, while one member came and one went")
 
 
 def properties(folder, client):
