@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::consumer_group_describe_response::DescribedGroup;
 use kafka_protocol::messages::consumer_group_heartbeat_request::TopicPartitions;
+use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
 use kafka_protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
 use kafka_protocol::messages::{
     ConsumerGroupDescribeRequest, ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse, DeleteGroupsRequest,
-    DescribeGroupsRequest, GroupId, ListGroupsRequest, OffsetCommitRequest, OffsetFetchRequest, TopicName,
+    DescribeGroupsRequest, GroupId, JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest, OffsetCommitRequest,
+    OffsetFetchRequest, TopicName,
 };
 use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
@@ -399,6 +402,37 @@ async fn a_group_is_listed_by_its_kind_and_deleted_without_members() {
     member.send(member.leaving(-1)).await;
     assert_eq!(error(wire.call(&delete, 2).await.unwrap()), OK);
     assert_eq!(describe(&broker).await.error_code, code(ResponseError::GroupIdNotFound));
+    broker.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_group_without_members_may_change_its_protocol_and_keeps_its_positions() {
+    let broker = Broker::start().await;
+    let mut member = Member::new(&broker, "a").await;
+    member.join().await;
+    assert_eq!(member.commit(0, member.epoch, 9).await, OK);
+    member.send(member.leaving(-1)).await;
+
+    let protocol = JoinGroupRequestProtocol::default()
+        .with_name(text("range"))
+        .with_metadata(Bytes::from_static(b"\0\0\0\0\0\0\xff\xff\xff\xff"));
+    let join = JoinGroupRequest::default()
+        .with_group_id(member.group.clone())
+        .with_session_timeout_ms(10_000)
+        .with_rebalance_timeout_ms(10_000)
+        .with_protocol_type(text("consumer"))
+        .with_protocols(vec![protocol]);
+    let mut wire = Wire::open(&broker).await;
+    let joined = wire.call(&join, 3).await.unwrap();
+    assert_eq!((joined.error_code, joined.leader), (OK, joined.member_id.clone()), "it leads a classic group");
+    assert_eq!(describe(&broker).await.error_code, code(ResponseError::GroupIdNotFound));
+    assert_eq!(member.fetch(None, -1, 0).await, Ok(3));
+    let leave = LeaveGroupRequest::default().with_group_id(member.group.clone()).with_member_id(joined.member_id);
+    assert_eq!(wire.call(&leave, 2).await.unwrap().error_code, OK);
+
+    assert_eq!(member.join().await.error_code, OK);
+    assert_eq!(describe(&broker).await.members.len(), 1);
+    assert_eq!(member.fetch(None, -1, 0).await, Ok(3));
     broker.shutdown().await;
 }
 
