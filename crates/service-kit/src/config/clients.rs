@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-<<<<<<< HEAD
-use kafka::{Assignor, Compression, ConsumerConfig, IsolationLevel, OffsetReset, ProducerConfig, TransactionConfig};
-=======
-use kafka::{Assignor, Compression, ConsumerConfig, GroupProtocol, IsolationLevel, OffsetReset, ProducerConfig};
->>>>>>> 038adbc (WIP)
+use kafka::{
+    Assignor, Compression, ConsumerConfig, GroupProtocol, IsolationLevel, OffsetReset, ProducerConfig, TransactionConfig,
+};
 
 use super::{Config, ConfigError};
 
@@ -39,17 +37,15 @@ const ASSIGNORS: &[(&str, Assignor)] = &[
 const ISOLATION_LEVELS: &[(&str, IsolationLevel)] =
     &[("read_committed", IsolationLevel::ReadCommitted), ("read_uncommitted", IsolationLevel::ReadUncommitted)];
 
-<<<<<<< HEAD
 /// Longer than a broker's failover takes, so that a transaction outlives it, and much shorter than Kafka's own minute: for so
 /// long may an instance that never comes back hold up readers of committed records.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(20);
-=======
+
 const GROUP_PROTOCOLS: &[(&str, GroupProtocol)] =
     &[("classic", GroupProtocol::Classic), ("consumer", GroupProtocol::Consumer)];
 
 /// Keys by which a member of a classic group decides what the broker decides in the consumer protocol.
 const CLASSIC_ONLY: &[&str] = &["partition.assignment.strategy", "session.timeout.ms", "heartbeat.interval.ms"];
->>>>>>> 038adbc (WIP)
 
 impl Config {
     /// A producer's settings.
