@@ -79,10 +79,14 @@ function showFlow(flow) {
       setText(extra, lag > 0 ? `${number.format(lag)} waiting` : "all read");
       extra.classList.toggle("warn", lag > 1000);
     } else {
-      const service = services.find((candidate) => candidate.name === step.service);
-      if (!service) continue;
-      step.node.querySelector(".badge").dataset.state = service.state;
-      setText(extra, service.state === "running" ? rate(service.rate) : service.state);
+      // Several instances have names with a number.
+      const instances = services.filter(({ name }) => name === step.service || name.startsWith(`${step.service}-`));
+      if (instances.length === 0) continue;
+      const running = instances.filter((instance) => instance.state === "running");
+      step.node.querySelector(".badge").dataset.state = (running[0] ?? instances[0]).state;
+      const sum = running.reduce((all, instance) => all + instance.rate, 0);
+      const share = instances.length > 1 ? ` · ${running.length} of ${instances.length}` : "";
+      setText(extra, running.length > 0 ? rate(sum) + share : instances[0].state);
     }
   }
   const aside = flow.set_aside;

@@ -11,7 +11,7 @@ pub struct Snapshot {
     pub started: u64,
     /// When this was taken, in milliseconds of Unix time.
     pub now: u64,
-    /// The three services in the order of the flow.
+    /// The services in the order of the flow.
     pub services: Vec<ServiceView>,
     /// Where the sandbox's parts are and whether they answer.
     pub sandbox: SandboxView,

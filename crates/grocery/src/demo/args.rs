@@ -29,6 +29,14 @@ pub struct Args {
     #[arg(long, value_name = "NUMBER")]
     pub seed: Option<u64>,
 
+    /// How many instances of fulfillment-service share the orders: 1 to 3, as many as the topic has partitions
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=3))]
+    pub instances: u8,
+
+    /// End an instance of fulfillment-service with SIGKILL every so often, each in turn, and start it again
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub kill_every: Option<Duration>,
+
     /// Where the dashboard is served: a port of this machine, or ADDRESS:PORT
     #[arg(long, value_name = "PORT|ADDRESS:PORT", default_value = "8501", value_parser = parse_dashboard)]
     pub dashboard: SocketAddr,

@@ -17,8 +17,8 @@ const LOOK: Duration = Duration::from_millis(100);
 /// nothing may move before what is missing is called missing.
 pub(super) async fn drain(services: &Services, account: &Mutex<Account>, patience: Duration) {
     end(&services.producer).await;
-    arrive(account, patience, || everyone_alive(&[&services.fulfillment, &services.consumer])).await;
-    end(&services.fulfillment).await;
+    arrive(account, patience, || services.flow_can_move()).await;
+    futures::future::join_all(services.fulfillment.iter().map(end)).await;
     end(&services.consumer).await;
 }
 
@@ -27,10 +27,6 @@ async fn end(service: &Supervised) {
     if service.stop().await.is_ok() {
         service.ended().await;
     }
-}
-
-fn everyone_alive(services: &[&Supervised]) -> bool {
-    services.iter().all(|service| service.status().lifecycle.is_alive())
 }
 
 /// Waits until every order has arrived; gives up when nothing moved for `patience`, or at once when nothing can move.
@@ -68,9 +64,8 @@ pub(super) async fn run_is_over(services: &Services, account: &Mutex<Account>, o
         if progress != last.0 {
             last = (progress, Instant::now());
         }
-        let [producer, fulfillment, consumer] = services.all().map(|service| service.status().lifecycle.is_alive());
-        // A slow rate stands still between two orders; that is not the end as long as all three work.
-        let stuck = !(producer && fulfillment && consumer);
+        // A slow rate stands still between two orders; that is not the end as long as all work.
+        let stuck = !services.everyone_alive();
         if stuck && last.1.elapsed() >= patience {
             return;
         }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::sync::watch;
 
 use super::account::Account;
-use super::services::Services;
+use super::services::{ORDER_PRODUCER, PICKLIST_CONSUMER, Services};
 use crate::dashboard::SharedSnapshot;
 use crate::dashboard::snapshot::{Flow, SandboxView, ServiceView, Snapshot};
 use crate::rate::RateMeter;
@@ -32,7 +32,7 @@ struct Meters {
     orders: RateMeter,
     picklists: RateMeter,
     shown: RateMeter,
-    services: [Seen; 3],
+    services: Vec<Seen>,
 }
 
 /// What was heard of a service, whose process may be gone or be another by now.
@@ -73,20 +73,20 @@ impl Gatherer {
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let [producer, fulfillment, consumer] = self.services.all();
-            let figures = tokio::join!(ask(producer), ask(fulfillment), ask(consumer));
-            let snapshot = self.snapshot([figures.0, figures.1, figures.2], &mut meters);
+            let figures = futures::future::join_all(self.services.all().map(ask)).await;
+            let snapshot = self.snapshot(figures, &mut meters);
             self.publish.send_replace(Arc::new(snapshot));
         }
     }
 
-    fn snapshot(&self, figures: [Option<Figures>; 3], meters: &mut Meters) -> Snapshot {
+    fn snapshot(&self, figures: Vec<Option<Figures>>, meters: &mut Meters) -> Snapshot {
         let now = Instant::now();
         let account = self.account.lock().unwrap_or_else(PoisonError::into_inner);
         meters.orders.read(account.orders, now);
         meters.picklists.read(account.picklists, now);
         meters.shown.read(account.shown, now);
-        let lifecycles = self.services.all().map(|service| service.status().lifecycle);
+        let lifecycles: Vec<Lifecycle> = self.services.all().map(|service| service.status().lifecycle).collect();
+        meters.services.resize_with(lifecycles.len(), Seen::default);
         for ((seen, figures), lifecycle) in meters.services.iter_mut().zip(figures).zip(&lifecycles) {
             seen.take(lifecycle.starts, figures);
         }
@@ -106,14 +106,24 @@ impl Gatherer {
         let orders = account.latest_orders.iter().cloned().collect();
         let picklists = account.latest_picklists.iter().cloned().collect();
         drop(account);
-        let lags = [None, Some(flow.orders_lag), Some(flow.picklists_lag)];
-        let names = self.services.all().map(Supervised::name);
-        let services = names.into_iter().zip(lifecycles).zip(&mut meters.services).zip(lags);
-        let services = services.map(|(((name, lifecycle), seen), lag)| view(name, lifecycle, seen, lag, now));
+        // Several instances have a lag each, which they tell themselves; of one, the topics know even while it is down.
+        let alone = self.services.fulfillment.len() == 1;
+        let lag = |service: &Supervised, seen: &Seen| match service.name() {
+            ORDER_PRODUCER => None,
+            PICKLIST_CONSUMER => Some(flow.picklists_lag),
+            _ if alone => Some(flow.orders_lag),
+            _ => seen.last.lag,
+        };
+        let services = self.services.all().zip(lifecycles).zip(&mut meters.services);
+        let services = services.map(|((service, lifecycle), seen)| {
+            let lag = lag(service, seen);
+            view(service.name(), lifecycle, seen, lag, now)
+        });
+        let services: Vec<ServiceView> = services.collect();
         Snapshot {
             started: unix_ms(self.started),
             now: unix_ms(SystemTime::now()),
-            services: services.collect(),
+            services,
             sandbox: (self.sandbox)(),
             flow,
             orders,

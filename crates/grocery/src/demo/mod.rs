@@ -9,6 +9,7 @@ mod args;
 mod browser;
 mod ending;
 mod figures;
+mod killer;
 mod place;
 mod services;
 mod tail;
@@ -91,7 +92,9 @@ async fn run(args: &Args) -> Result<Outcome, ServiceError> {
     tokio::select! {
         () = shutdown.cancelled() => {}
         () = bounded_run(args, &services, &account) => {}
+        () = killer::run(&services, args.kill_every) => {}
     }
+    killer::leave_all_running(&services).await;
     println!("draining: no new orders, what is under way arrives first");
     ending::drain(&services, &account, args.drain_timeout).await;
     witnesses.finish(args.drain_timeout).await;
@@ -143,7 +146,7 @@ fn show_page(
 ) -> Result<(), ServiceError> {
     let bound = listener.local_addr().map_err(|error| ServiceError::Internal(format!("no local address: {error}")))?;
     let url = browser::url(bound);
-    let dashboard = Dashboard { services: services.all().map(Clone::clone).to_vec(), snapshots, ends };
+    let dashboard = Dashboard { services: services.all().cloned().collect(), snapshots, ends };
     tokio::spawn(async move {
         if let Err(error) = dashboard::serve(listener, dashboard).await {
             tracing::warn!(%error, "the dashboard is no longer served");

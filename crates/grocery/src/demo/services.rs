@@ -18,13 +18,16 @@ const INHERITED: [&str; 5] = ["PATH", "HOME", "TMPDIR", "RUST_BACKTRACE", "LANG"
 const STOP_TIMEOUT: Duration = Duration::from_secs(35);
 
 pub(super) const ORDER_PRODUCER: &str = "order-producer";
-pub(super) const FULFILLMENT_SERVICE: &str = "fulfillment-service";
+const FULFILLMENT_SERVICE: &str = "fulfillment-service";
+/// What its instances are called when they are several.
+const INSTANCES: [&str; 3] = ["fulfillment-service-1", "fulfillment-service-2", "fulfillment-service-3"];
 pub(super) const PICKLIST_CONSUMER: &str = "picklist-consumer";
 
 /// The services in the order of the flow.
 pub(super) struct Services {
     pub(super) producer: Supervised,
-    pub(super) fulfillment: Supervised,
+    /// One or more instances.
+    pub(super) fulfillment: Vec<Supervised>,
     pub(super) consumer: Supervised,
 }
 
@@ -64,8 +67,12 @@ impl Services {
             stop_timeout: STOP_TIMEOUT,
         };
         let of_producer = producer_arguments(common(ORDER_PRODUCER), args, &audit.acknowledged);
-        let of_fulfillment = [common(FULFILLMENT_SERVICE), static_member(FULFILLMENT_SERVICE)].concat();
-        let mut of_consumer = [common(PICKLIST_CONSUMER), static_member(PICKLIST_CONSUMER)].concat();
+        let instance = |number: usize| {
+            let arguments = [common(FULFILLMENT_SERVICE), static_member(FULFILLMENT_SERVICE, number)].concat();
+            let name = if args.instances == 1 { FULFILLMENT_SERVICE } else { INSTANCES[number] };
+            Supervised::new(spec(name, Box::new(move |_| arguments.clone())))
+        };
+        let mut of_consumer = [common(PICKLIST_CONSUMER), static_member(PICKLIST_CONSUMER, 0)].concat();
         of_consumer.extend(["--audit".into(), audit.shown.clone().into_os_string()]);
         if args.rate == Rate::Max {
             // Nobody reads thousands of lists a second; they count as shown all the same.
@@ -77,21 +84,33 @@ impl Services {
                 inherits_stdin: reads_stdin,
                 ..spec(ORDER_PRODUCER, Box::new(of_producer))
             }),
-            fulfillment: Supervised::new(spec(FULFILLMENT_SERVICE, Box::new(move |_| of_fulfillment.clone()))),
+            fulfillment: (0..INSTANCES.len().min(args.instances.into())).map(instance).collect(),
             consumer: Supervised::new(spec(PICKLIST_CONSUMER, Box::new(move |_| of_consumer.clone()))),
         }
     }
 
-    /// All three in the order of the flow.
-    pub(super) fn all(&self) -> [&Supervised; 3] {
-        [&self.producer, &self.fulfillment, &self.consumer]
+    /// All in the order of the flow.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Supervised> {
+        std::iter::once(&self.producer).chain(&self.fulfillment).chain([&self.consumer])
+    }
+
+    /// Whether every process is there.
+    pub(super) fn everyone_alive(&self) -> bool {
+        self.all().all(|service| service.status().lifecycle.is_alive())
+    }
+
+    /// Whether there is somebody at each place behind the producer, so that what is written can arrive.
+    pub(super) fn flow_can_move(&self) -> bool {
+        let alive = |service: &Supervised| service.status().lifecycle.is_alive();
+        self.fulfillment.iter().any(alive) && alive(&self.consumer)
     }
 }
 
-/// Gives a service the same place in its group at every start (KIP-345): one that was killed goes on at once when it is started
-/// again, and not only when the group has noticed, after `session.timeout.ms`, that the one before is gone.
-fn static_member(name: &str) -> Vec<OsString> {
-    vec!["--set".into(), format!("group.instance.id={name}-1").into()]
+/// Gives an instance the same place in its group at every start (KIP-345), and with it the same transactional id: one that was
+/// killed goes on at once when it is started again, and not only when the group has noticed, after `session.timeout.ms`, that
+/// the one before is gone.
+fn static_member(name: &str, number: usize) -> Vec<OsString> {
+    vec!["--set".into(), format!("group.instance.id={name}-{}", number + 1).into()]
 }
 
 /// A producer that is started again makes the orders that are left, and not the same ones once more.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use grocery_events::{Event, GroceryOrder, GroceryPicklist, ORDERS_TOPIC, PICKLISTS_TOPIC};
-use kafka::{Cluster, Consumer, ConsumerConfig, OffsetSpec, RecordBatch, StartFrom, TopicPartition};
+use kafka::{Cluster, Consumer, ConsumerConfig, IsolationLevel, OffsetSpec, RecordBatch, StartFrom, TopicPartition};
 use schema_registry::{AvroDeserializer, RegistryClient};
 use service_kit::config::Config;
 use service_kit::{Identity, Service, ServiceError};
@@ -113,7 +113,9 @@ impl Topics {
         let cluster = Cluster::connect(self.config.kafka()?).await?;
         let partitions = partitions(&cluster).await?;
         let assigned = partitions.iter().map(|partition| (partition.clone(), StartFrom::Earliest));
-        let mut consumer = cluster.consumer_with(ConsumerConfig::assigned(assigned)).await?;
+        let mut settings = ConsumerConfig::assigned(assigned);
+        settings.isolation_level = IsolationLevel::ReadCommitted;
+        let mut consumer = cluster.consumer_with(settings).await?;
         loop {
             tokio::select! {
                 batch = consumer.next_batch() => self.take(batch?).await,
