@@ -7,6 +7,7 @@ mod consumer_groups;
 mod groups;
 mod hostile;
 mod logins;
+mod payments;
 mod recorded;
 mod records;
 mod requests;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use kafka_protocol::messages::ApiVersionsRequest;
 use kafka_protocol::protocol::StrBytes;
 
-use crate::transactions::Payments;
+use crate::payments::Payments;
 use crate::wire::{Broker, Wire};
 
 const NOT_ENOUGH_REPLICAS: i16 = 19;

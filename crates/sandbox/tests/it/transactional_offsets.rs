@@ -8,7 +8,7 @@ use kafka_protocol::messages::txn_offset_commit_request::{
 use kafka_protocol::messages::*;
 use kafka_protocol::protocol::StrBytes;
 
-use crate::transactions::Payments;
+use crate::payments::Payments;
 use crate::wire::Broker;
 
 const UNSTABLE_OFFSET_COMMIT: i16 = 88;

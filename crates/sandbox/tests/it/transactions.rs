@@ -1,16 +1,15 @@
 //! Transactions on the wire: who may write, what readers see, and what is answered to whom.
 
-use std::time::SystemTime;
+use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
-use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
 use kafka_protocol::messages::describe_producers_request::TopicRequest;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
-use kafka_protocol::messages::fetch_response::PartitionData;
+use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::*;
 use kafka_protocol::protocol::StrBytes;
 
+use crate::payments::{Payments, transactional};
 use crate::wire::{Broker, Wire, batch};
 
 const COMMIT: bool = true;
@@ -22,153 +21,6 @@ const CONCURRENT_TRANSACTIONS: i16 = 51;
 const TRANSACTIONAL_ID_AUTHORIZATION_FAILED: i16 = 53;
 const PRODUCER_FENCED: i16 = 90;
 const TRANSACTION_ABORTABLE: i16 = 120;
-/// What a broker answers while the markers of the transaction before are on their way: to producers of before version 12, and to others.
-const NOT_YET: [i16; 3] = [19, CONCURRENT_TRANSACTIONS, 14];
-
-/// The same batch as one of a transaction, and of now: Kafka begins a new segment where a marker is that much younger.
-pub(crate) fn transactional(batch: Bytes) -> Bytes {
-    let mut bytes = BytesMut::from(batch.as_ref());
-    bytes[22] |= 0b1_0000;
-    let now_ms = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_millis() as i64;
-    bytes[27..35].copy_from_slice(&now_ms.to_be_bytes());
-    bytes[35..43].copy_from_slice(&now_ms.to_be_bytes());
-    let crc = crc32c::crc32c(&bytes[21..]);
-    bytes[17..21].copy_from_slice(&crc.to_be_bytes());
-    bytes.freeze()
-}
-
-/// A transactional producer, in requests.
-pub(crate) struct Payments<'a> {
-    broker: &'a Broker,
-    pub(crate) wire: Wire,
-    pub(crate) id: TransactionalId,
-    pub(crate) producer: ProducerId,
-    pub(crate) epoch: i16,
-    sequence: i32,
-    timeout_ms: i32,
-}
-
-impl<'a> Payments<'a> {
-    pub(crate) async fn start(broker: &'a Broker) -> Self {
-        let name = format!("payments-{}", broker.run);
-        let (producer, epoch) = broker.payments;
-        let id = TransactionalId(StrBytes::from_string(name));
-        Self { broker, wire: Wire::open(broker).await, id, producer, epoch, sequence: 0, timeout_ms: 60_000 }
-    }
-
-    /// Writes one record, and says which error came back.
-    pub(crate) async fn try_produce(&mut self, value: &[u8], version: i16) -> i16 {
-        let records = transactional(batch(Some((self.producer.0, self.epoch, self.sequence)), &[value]));
-        let topic = TopicProduceData::default()
-            .with_name(TopicName(StrBytes::from_string(self.broker.orders.clone())))
-            .with_partition_data(vec![PartitionProduceData::default().with_records(Some(records))]);
-        let request = ProduceRequest::default()
-            .with_transactional_id(Some(self.id.clone()))
-            .with_acks(-1)
-            .with_timeout_ms(10_000)
-            .with_topic_data(vec![topic]);
-        let answer = self.wire.call(&request, version).await.unwrap();
-        answer.responses[0].partition_responses[0].error_code
-    }
-
-    /// Writes one record, when the transaction before is over.
-    pub(crate) async fn produce(&mut self, value: &[u8], version: i16) {
-        loop {
-            let error = self.try_produce(value, version).await;
-            if !NOT_YET.contains(&error) {
-                assert_eq!(error, 0);
-                self.sequence += 1;
-                return;
-            }
-        }
-    }
-
-    pub(crate) async fn try_add(&mut self, version: i16) -> i16 {
-        let topic = AddPartitionsToTxnTopic::default()
-            .with_name(TopicName(StrBytes::from_string(self.broker.orders.clone())))
-            .with_partitions(vec![0]);
-        let request = AddPartitionsToTxnRequest::default()
-            .with_v3_and_below_transactional_id(self.id.clone())
-            .with_v3_and_below_producer_id(self.producer)
-            .with_v3_and_below_producer_epoch(self.epoch)
-            .with_v3_and_below_topics(vec![topic]);
-        let answer = self.wire.call(&request, version).await.unwrap();
-        answer.results_by_topic_v3_and_below[0].results_by_partition[0].partition_error_code
-    }
-
-    pub(crate) async fn add(&mut self) {
-        loop {
-            match self.try_add(3).await {
-                0 => return,
-                error => assert!(NOT_YET.contains(&error), "{error}"),
-            }
-        }
-    }
-
-    /// One EndTxn: the error, and the producer id and epoch that come with it.
-    pub(crate) async fn try_end(&mut self, epoch: i16, committed: bool, version: i16) -> (i16, i64, i16) {
-        let request = EndTxnRequest::default()
-            .with_transactional_id(self.id.clone())
-            .with_producer_id(self.producer)
-            .with_producer_epoch(epoch)
-            .with_committed(committed);
-        let answer = self.wire.call(&request, version).await.unwrap();
-        (answer.error_code, answer.producer_id.0, answer.producer_epoch)
-    }
-
-    /// The same, and once more as long as the end of the transaction before is under way.
-    async fn end_at_last(&mut self, epoch: i16, committed: bool, version: i16) -> (i16, i64, i16) {
-        loop {
-            let answer = self.try_end(epoch, committed, version).await;
-            if answer.0 != CONCURRENT_TRANSACTIONS {
-                return answer;
-            }
-        }
-    }
-
-    /// Ends the transaction and takes over the epoch that the broker gives.
-    pub(crate) async fn end(&mut self, committed: bool) {
-        let (error, producer, epoch) = self.try_end(self.epoch, committed, 5).await;
-        assert_eq!((error, producer, epoch), (0, self.producer.0, self.epoch + 1));
-        (self.epoch, self.sequence) = (epoch, 0);
-    }
-
-    /// One InitProducerId that names `given` as what the producer has been.
-    pub(crate) async fn try_initialize(&mut self, given: Option<(ProducerId, i16)>, version: i16) -> (i16, i64, i16) {
-        let (producer, epoch) = given.unwrap_or((ProducerId(-1), -1));
-        let request = InitProducerIdRequest::default()
-            .with_transactional_id(Some(self.id.clone()))
-            .with_transaction_timeout_ms(self.timeout_ms)
-            .with_producer_id(producer)
-            .with_producer_epoch(epoch);
-        let answer = self.wire.call(&request, version).await.unwrap();
-        (answer.error_code, answer.producer_id.0, answer.producer_epoch)
-    }
-
-    pub(crate) async fn read(&mut self, offset: i64, isolation_level: i8) -> PartitionData {
-        let partition = FetchPartition::default().with_fetch_offset(offset).with_partition_max_bytes(1 << 20);
-        let topic = FetchTopic::default()
-            .with_topic(TopicName(StrBytes::from_string(self.broker.orders.clone())))
-            .with_partitions(vec![partition]);
-        let request = FetchRequest::default()
-            .with_max_bytes(1 << 20)
-            .with_isolation_level(isolation_level)
-            .with_topics(vec![topic]);
-        let mut answer = self.wire.call(&request, 12).await.unwrap();
-        answer.responses.remove(0).partitions.remove(0)
-    }
-
-    /// Reads committed records from the beginning, once everything up to `end` is decided.
-    pub(crate) async fn read_stable(&mut self, end: i64) -> PartitionData {
-        loop {
-            let data = self.read(0, 1).await;
-            if data.last_stable_offset == end {
-                return data;
-            }
-        }
-    }
-}
-
 /// Base offset, attributes and the rest after the header of each batch.
 fn batches(mut bytes: &[u8]) -> Vec<(i64, i16, &[u8])> {
     let mut batches = Vec::new();
@@ -226,6 +78,48 @@ async fn an_aborted_transaction_is_named_to_readers_of_committed_records() {
     let seen = batches(&records);
     assert_eq!((seen.len(), seen[1].2, seen[3].2), (4, marker(0).as_slice(), marker(1).as_slice()));
     assert_eq!(payments.read(2, 1).await.aborted_transactions, Some(Vec::new()), "it lies before");
+    broker.shutdown().await;
+}
+
+#[tokio::test]
+async fn the_end_of_a_transaction_wakes_readers_of_committed_records_and_moves_their_end() {
+    let broker = Broker::start().await;
+    let mut payments = Payments::start(&broker).await;
+    payments.produce(b"one", 12).await;
+    let orders = TopicName(StrBytes::from_string(broker.orders.clone()));
+    let latest = |isolation_level| {
+        let partition = ListOffsetsPartition::default().with_timestamp(-1);
+        let topic = ListOffsetsTopic::default().with_name(orders.clone()).with_partitions(vec![partition]);
+        // Any other number is a broker, which sees everything.
+        let client = ListOffsetsRequest::default().with_replica_id(BrokerId(-1));
+        client.with_isolation_level(isolation_level).with_topics(vec![topic])
+    };
+    let first = {
+        let mut request = latest(1);
+        request.topics[0].partitions[0].timestamp = 0;
+        request
+    };
+    let offset = |answer: ListOffsetsResponse| answer.topics[0].partitions[0].offset;
+    assert_eq!(offset(payments.wire.call(&latest(0), 7).await.unwrap()), 1);
+    assert_eq!(offset(payments.wire.call(&latest(1), 7).await.unwrap()), 0);
+    assert_eq!(offset(payments.wire.call(&first, 7).await.unwrap()), -1, "no record is committed");
+
+    let partition = FetchPartition::default().with_partition_max_bytes(1 << 20);
+    let topic = FetchTopic::default().with_topic(orders.clone()).with_partitions(vec![partition]);
+    let request = FetchRequest::default()
+        .with_max_bytes(1 << 20)
+        .with_isolation_level(1)
+        .with_min_bytes(1)
+        .with_max_wait_ms(30_000)
+        .with_topics(vec![topic]);
+    let mut reader = Wire::open(&broker).await;
+    let started = Instant::now();
+    let (data, ()) = tokio::join!(reader.call(&request, 12), payments.end(COMMIT));
+    assert!(started.elapsed() < Duration::from_secs(20), "the marker woke it");
+    let data = &data.unwrap().responses[0].partitions[0];
+    assert_eq!((data.last_stable_offset, batches(data.records.as_ref().unwrap()).len()), (2, 2));
+    assert_eq!(offset(payments.wire.call(&latest(1), 7).await.unwrap()), 2);
+    assert_eq!(offset(payments.wire.call(&first, 7).await.unwrap()), 0);
     broker.shutdown().await;
 }
 

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use kafka::{
-    Assignor, Compression, ConsumerConfig, GroupProtocol, IsolationLevel, OffsetReset, ProducerConfig, TransactionConfig,
+    Assignor, Compression, ConsumerConfig, GroupProtocol, IsolationLevel, OffsetReset, ProducerConfig,
+    TransactionConfig,
 };
 
 use super::{Config, ConfigError};

@@ -15,7 +15,7 @@ use kafka_protocol::messages::{
 use super::super::Broker;
 use super::super::groups::{OFFSETS_TOPIC, offsets_partition};
 use super::Caller;
-use crate::access::{CLUSTER_NAME, Operation, ResourceKind};
+use crate::access::{Operation, ResourceKind};
 use crate::transactions::{Outcome, Producer, Protocol, TopicPartition};
 
 /// Later clients are told PRODUCER_FENCED instead of INVALID_PRODUCER_EPOCH: by InitProducerId from here on.
@@ -91,7 +91,6 @@ pub(super) fn add_partitions(
     }
     // Nobody but a broker may ask this, which no rule can make of a client.
     if !caller.principal.is_super_user {
-        broker.allows(&caller.principal, ResourceKind::Cluster, CLUSTER_NAME, Operation::IdempotentWrite);
         let refused = ResponseError::ClusterAuthorizationFailed;
         return AddPartitionsToTxnResponse::default().with_error_code(refused.code());
     }
