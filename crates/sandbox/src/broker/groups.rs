@@ -60,15 +60,26 @@ impl Groups {
     }
 
     /// JoinGroup: the answer comes when the group is complete. `None` when the coordinator dropped the request.
-    pub(crate) fn join(&self, group: &str, join: Join) -> oneshot::Receiver<Result<Joined, (ResponseError, String)>> {
+    pub(crate) fn join(
+        &self,
+        group: &str,
+        join: Join,
+        topics: &Catalogue,
+    ) -> oneshot::Receiver<Result<Joined, (ResponseError, String)>> {
         let (sender, receiver) = oneshot::channel();
         let mut state = self.lock();
         let reply = state.park(Waiting::Join(sender));
         let prefix = join.client_id.clone();
         let new_id = || format!("{prefix}-{}", uuid::Uuid::new_v4());
-        let effects = match state.classic(group, self.settings) {
-            Some(classic) => classic.join(join, reply, new_id, Instant::now()),
-            None => vec![Effect::Joined(reply, Err((ResponseError::InconsistentGroupProtocol, join.member_id)))],
+        let now = Instant::now();
+        let effects = match state.for_join(group, self.settings) {
+            Membership::Classic(members) => members.join(join, reply, new_id, now),
+            Membership::Consumer(_) if !self.settings.allows_session(join.session_timeout) => {
+                vec![Effect::Joined(reply, Err((ResponseError::InvalidSessionTimeout, join.member_id)))]
+            }
+            Membership::Consumer(members) => {
+                vec![Effect::Joined(reply, members.classic_join(join, new_id, topics, now))]
+            }
         };
         state.carry_out(effects);
         state.forget_blank(group);
@@ -78,12 +89,21 @@ impl Groups {
     }
 
     /// SyncGroup: the answer comes with the leader's assignment.
-    pub(crate) fn sync(&self, group: &str, sync: Sync) -> oneshot::Receiver<Result<Synced, ResponseError>> {
+    pub(crate) fn sync(
+        &self,
+        group: &str,
+        sync: Sync,
+        topics: &Catalogue,
+    ) -> oneshot::Receiver<Result<Synced, ResponseError>> {
         let (sender, receiver) = oneshot::channel();
         let mut state = self.lock();
         let reply = state.park(Waiting::Sync(sender));
-        let effects = match state.groups.get_mut(group).and_then(|entry| entry.group.classic_mut()) {
-            Some(classic) => classic.sync(sync, reply, Instant::now()),
+        let now = Instant::now();
+        let effects = match state.groups.get_mut(group).map(|entry| &mut entry.group) {
+            Some(Membership::Classic(members)) => members.sync(sync, reply, now),
+            Some(Membership::Consumer(members)) => {
+                vec![Effect::Synced(reply, members.classic_sync(&sync, topics, now))]
+            }
             None => vec![Effect::Synced(reply, Err(ResponseError::UnknownMemberId))],
         };
         state.carry_out(effects);
@@ -99,9 +119,12 @@ impl Groups {
         instance_id: Option<&str>,
         generation: i32,
     ) -> Result<(), ResponseError> {
-        let mut state = self.lock();
-        let classic = state.groups.get_mut(group).and_then(|entry| entry.group.classic_mut());
-        classic.ok_or(ResponseError::UnknownMemberId)?.heartbeat(member_id, instance_id, generation, Instant::now())
+        let now = Instant::now();
+        match self.lock().groups.get_mut(group).map(|entry| &mut entry.group) {
+            Some(Membership::Classic(members)) => members.heartbeat(member_id, instance_id, generation, now),
+            Some(Membership::Consumer(members)) => members.classic_heartbeat(member_id, instance_id, generation, now),
+            None => Err(ResponseError::UnknownMemberId),
+        }
     }
 
     /// What is set for groups of the consumer protocol, where the cluster has it.
@@ -118,26 +141,37 @@ impl Groups {
         may_see: &dyn Fn(&str) -> bool,
     ) -> Result<Answer, Refusal> {
         let settings = self.settings.consumer.unwrap_or_default();
+        let now = Instant::now();
         let mut state = self.lock();
         let joins = beat.is_join();
-        let entry = if joins {
-            let make = || Entry::new(Membership::Consumer(ConsumerGroup::new(group, settings)));
-            let entry = state.groups.entry(group.to_owned()).or_insert_with(make);
-            if entry.group.classic().is_some() && entry.group.is_empty() {
-                // What was committed stays.
-                entry.group = Membership::Consumer(ConsumerGroup::new(group, settings));
+        let absent = || Refusal::new(ResponseError::GroupIdNotFound, format!("Consumer group {group} not found."));
+        let mut effects = Vec::new();
+        let answer = match state.groups.get_mut(group).map(|entry| &mut entry.group) {
+            None if joins => {
+                let mut members = Membership::Consumer(ConsumerGroup::new(group, settings));
+                let answer = members.consumer_heartbeat(beat, topics, may_see, self.settings, now);
+                state.groups.insert(group.to_owned(), Entry::new(members));
+                answer
             }
-            Some(entry)
-        } else {
-            state.groups.get_mut(group)
-        };
-        let answer = match entry.map(|entry| &mut entry.group) {
-            Some(Membership::Consumer(members)) => members.heartbeat(beat, topics, may_see, Instant::now()),
-            Some(Membership::Classic(_)) => {
-                Err(Refusal::new(ResponseError::GroupIdNotFound, format!("Group {group} is not a consumer group.")))
+            None => None,
+            Some(members) => {
+                let upgraded = if joins { members.upgraded(group, settings, topics, now) } else { None };
+                match upgraded.map(Membership::Consumer) {
+                    None => members.consumer_heartbeat(beat, topics, may_see, self.settings, now),
+                    Some(mut upgraded) => {
+                        let answer = upgraded.consumer_heartbeat(beat, topics, may_see, self.settings, now);
+                        // Nothing changes for the members of before when the newcomer is refused. What was committed stays.
+                        if matches!(answer, Some(Ok(_))) {
+                            effects = members.classic_mut().map(Group::dismiss).unwrap_or_default();
+                            *members = upgraded;
+                        }
+                        answer
+                    }
+                }
             }
-            None => Err(Refusal::new(ResponseError::GroupIdNotFound, format!("Consumer group {group} not found."))),
         };
+        let answer = answer.unwrap_or_else(|| Err(absent()));
+        state.carry_out(effects);
         state.forget_blank(group);
         drop(state);
         self.deadlines_changed.notify_one();
@@ -149,10 +183,10 @@ impl Groups {
         let mut effects = Vec::new();
         let results = leaves
             .iter()
-            .map(|leave| match state.groups.get_mut(group).and_then(|entry| entry.group.classic_mut()) {
+            .map(|leave| match state.groups.get_mut(group) {
                 None => Err(ResponseError::UnknownMemberId),
-                Some(classic) => {
-                    let (result, others) = classic.leave(leave, Instant::now());
+                Some(entry) => {
+                    let (result, others) = entry.group.leave(leave, self.settings, Instant::now());
                     effects.extend(others);
                     result
                 }
@@ -221,7 +255,8 @@ impl Groups {
                     }
                     let mut state = self.lock();
                     let now = Instant::now();
-                    let effects: Vec<_> = state.groups.values_mut().flat_map(|entry| entry.group.tick(now)).collect();
+                    let effects: Vec<_> =
+                        state.groups.values_mut().flat_map(|entry| entry.group.tick(self.settings, now)).collect();
                     state.carry_out(effects);
                     state.groups.retain(|_, entry| !entry.is_blank());
                 }
@@ -275,16 +310,15 @@ impl Inner {
         reply
     }
 
-    /// The classic group of this id, which is made where there is none or where only an empty one of the other protocol is. `None` when
-    /// it has members of the other protocol.
-    fn classic(&mut self, group: &str, settings: Settings) -> Option<&mut Group> {
+    /// The group for a JoinGroup: a classic one where there is none, or where one of the other protocol has no members.
+    fn for_join(&mut self, group: &str, settings: Settings) -> &mut Membership {
         let make = || Membership::Classic(Group::new(settings));
         let entry = self.groups.entry(group.to_owned()).or_insert_with(|| Entry::new(make()));
         if entry.group.consumer().is_some() && entry.group.is_empty() {
             // What was committed stays.
             entry.group = make();
         }
-        entry.group.classic_mut()
+        &mut entry.group
     }
 
     /// A request that was refused must not leave a group behind that it would have been the first of.

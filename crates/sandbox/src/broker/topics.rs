@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::partition::Partition;
 use super::settings::TopicSettings;
+use crate::groups::consumer::Catalogue;
 
 /// The most partitions that one topic may have here.
 pub(crate) const MAX_PARTITIONS: i32 = 100;
@@ -82,6 +83,12 @@ impl Topics {
 
     pub(crate) fn all(&self) -> Vec<Arc<Topic>> {
         self.read().values().cloned().collect()
+    }
+
+    /// What group coordinators have to know of the topics.
+    pub(crate) fn catalogue(&self) -> Catalogue {
+        let describe = |topic: &Arc<Topic>| (Arc::clone(&topic.name), topic.id, topic.partitions.len() as i32);
+        self.read().values().map(describe).collect()
     }
 
     /// Creates a topic of `partitions` partitions, or only checks whether it could be.

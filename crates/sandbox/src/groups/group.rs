@@ -7,6 +7,7 @@ use bytes::Bytes;
 use kafka_protocol::error::ResponseError;
 
 use super::consumer::ConsumerGroupSettings;
+use super::embedded::Subscription;
 use super::member::{Member, ReplyTo};
 use super::messages::{Effect, Leave, Sync, Synced};
 
@@ -34,6 +35,13 @@ impl Default for Settings {
     }
 }
 
+impl Settings {
+    /// Whether a member of the classic protocol may have this session timeout.
+    pub(crate) fn allows_session(&self, timeout: Duration) -> bool {
+        (self.min_session_timeout..=self.max_session_timeout).contains(&timeout)
+    }
+}
+
 /// The states of Kafka's `ClassicGroupState`; a dead group is one that the coordinator has forgotten.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum State {
@@ -55,21 +63,7 @@ impl State {
 }
 
 /// The protocol type of consumers, whose members tell what they subscribe to.
-const CONSUMER: &str = "consumer";
-
-/// The topics of a `ConsumerProtocolSubscription`: after its version, their number and their names.
-fn subscription(metadata: &[u8]) -> Option<Vec<&str>> {
-    let (_, rest) = metadata.split_first_chunk::<2>()?;
-    let (count, mut rest) = rest.split_first_chunk::<4>()?;
-    let mut topics = Vec::new();
-    for _ in 0..i32::from_be_bytes(*count) {
-        let (length, tail) = rest.split_first_chunk::<2>()?;
-        let (name, tail) = tail.split_at_checked(usize::from(u16::from_be_bytes(*length)))?;
-        topics.push(std::str::from_utf8(name).ok()?);
-        rest = tail;
-    }
-    Some(topics)
-}
+pub(super) const CONSUMER: &str = "consumer";
 
 /// One group. Every method that can end somebody's waiting returns the answers that are now due.
 #[derive(Debug)]
@@ -143,10 +137,9 @@ impl Group {
     pub(crate) fn subscribes_to(&self, topic: &str) -> bool {
         self.members.values().any(|member| {
             self.protocol_type != CONSUMER
-                || member
-                    .protocols
-                    .iter()
-                    .any(|(_, metadata)| subscription(metadata).is_none_or(|topics| topics.contains(&topic)))
+                || member.protocols.iter().any(|(_, metadata)| {
+                    Subscription::read(metadata).is_none_or(|read| read.topics.iter().any(|name| name == topic))
+                })
         })
     }
 
@@ -329,6 +322,42 @@ impl Group {
             effects.extend(self.complete_join_if_all_are_in(now));
         }
         effects
+    }
+
+    /// Sends away who waits for an answer: the group becomes one of the other protocol, and they are to join that.
+    pub(crate) fn dismiss(&mut self) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        for (id, member) in &mut self.members {
+            if let Some(reply) = member.awaiting_join.take() {
+                effects.push(Effect::Joined(reply, Err((ResponseError::RebalanceInProgress, id.clone()))));
+            }
+            if let Some(reply) = member.awaiting_sync.take() {
+                effects.push(Effect::Synced(reply, Err(ResponseError::RebalanceInProgress)));
+            }
+        }
+        effects
+    }
+
+    /// The group that members of the classic protocol are when nobody speaks the new one any more. All have to join it anew.
+    pub(super) fn of_members(
+        settings: Settings,
+        generation: i32,
+        members: Vec<(String, Member)>,
+        now: Instant,
+    ) -> Self {
+        let mut group = Self::new(settings);
+        group.generation = generation;
+        group.state = State::Stable;
+        CONSUMER.clone_into(&mut group.protocol_type);
+        for (id, member) in members {
+            if let Some(instance) = &member.instance_id {
+                group.instances.insert(instance.clone(), id.clone());
+            }
+            group.members.insert(id, member);
+        }
+        group.leader = group.members.keys().next().cloned();
+        group.prepare_rebalance(now);
+        group
     }
 
     /// When [`tick`](Self::tick) has something to do next.

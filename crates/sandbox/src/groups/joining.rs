@@ -35,9 +35,7 @@ impl Group {
         now: Instant,
     ) -> Result<Vec<Effect>, (ResponseError, String)> {
         let refuse = |error| Err((error, join.member_id.clone()));
-        if join.session_timeout < self.settings.min_session_timeout
-            || join.session_timeout > self.settings.max_session_timeout
-        {
+        if !self.settings.allows_session(join.session_timeout) {
             return refuse(ResponseError::InvalidSessionTimeout);
         }
         if join.protocols.is_empty() || join.protocol_type.is_empty() || !self.understands(&join) {

@@ -26,6 +26,23 @@ pub(super) struct Member {
 }
 
 impl Member {
+    /// A member of the classic protocol that was in a group of the new one. Its assignment is void, as all have to join anew.
+    pub(super) fn of_consumer_group(member: super::consumer::Member) -> Option<Self> {
+        let classic = member.classic?;
+        Some(Self {
+            instance_id: member.instance_id,
+            client_id: member.client_id,
+            client_host: member.client_host,
+            session_timeout: classic.session_timeout,
+            rebalance_timeout: member.rebalance_timeout,
+            protocols: classic.protocols,
+            assignment: Bytes::new(),
+            awaiting_join: None,
+            awaiting_sync: None,
+            session_ends: member.session_ends,
+        })
+    }
+
     pub(super) fn heard_from(&mut self, now: Instant) {
         self.session_ends = now + self.session_timeout;
     }

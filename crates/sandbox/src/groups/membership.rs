@@ -4,9 +4,10 @@ use std::time::Instant;
 
 use kafka_protocol::error::ResponseError;
 
-use super::consumer::{CommitRight, ConsumerGroup};
-use super::group::{Group, State};
-use super::messages::Effect;
+use super::consumer::{Answer, Catalogue, CommitRight, ConsumerGroup, ConsumerGroupSettings, Heartbeat, Refusal};
+use super::group::{Group, Settings, State};
+use super::member::Member;
+use super::messages::{Effect, Leave};
 
 /// The members of a group, by the protocol that they speak.
 #[derive(Debug)]
@@ -31,13 +32,6 @@ impl Membership {
         match self {
             Self::Classic(group) => group.is_blank(),
             Self::Consumer(group) => group.is_blank(),
-        }
-    }
-
-    pub(crate) fn classic(&self) -> Option<&Group> {
-        match self {
-            Self::Classic(group) => Some(group),
-            Self::Consumer(_) => None,
         }
     }
 
@@ -133,6 +127,65 @@ impl Membership {
         }
     }
 
+    /// The group of the new protocol that this one becomes when somebody joins by it, where it can: a group without members always.
+    pub(crate) fn upgraded(
+        &self,
+        id: &str,
+        settings: ConsumerGroupSettings,
+        topics: &Catalogue,
+        now: Instant,
+    ) -> Option<ConsumerGroup> {
+        match self {
+            Self::Consumer(_) => None,
+            Self::Classic(group) if group.state() == State::Empty => Some(ConsumerGroup::new(id, settings)),
+            Self::Classic(group) => ConsumerGroup::from_classic(id, settings, group, topics, now),
+        }
+    }
+
+    /// Goes back to the classic protocol when only its members are left.
+    fn downgrade(&mut self, settings: Settings, now: Instant) {
+        if let Self::Consumer(group) = self
+            && group.is_only_classic()
+        {
+            let generation = group.epoch();
+            let members = std::mem::take(&mut group.members).into_iter();
+            let members = members.filter_map(|(id, member)| Some((id, Member::of_consumer_group(member)?)));
+            *self = Self::Classic(Group::of_members(settings, generation, members.collect(), now));
+        }
+    }
+
+    /// LeaveGroup for one member: the error for it, and what others are now told.
+    pub(crate) fn leave(
+        &mut self,
+        leave: &Leave,
+        settings: Settings,
+        now: Instant,
+    ) -> (Result<(), ResponseError>, Vec<Effect>) {
+        match self {
+            Self::Classic(group) => group.leave(leave, now),
+            Self::Consumer(group) => {
+                let left = group.classic_leave(leave);
+                self.downgrade(settings, now);
+                (left, Vec::new())
+            }
+        }
+    }
+
+    /// ConsumerGroupHeartbeat; `None` when the group speaks the classic protocol.
+    pub(crate) fn consumer_heartbeat(
+        &mut self,
+        beat: Heartbeat,
+        topics: &Catalogue,
+        may_see: &dyn Fn(&str) -> bool,
+        settings: Settings,
+        now: Instant,
+    ) -> Option<Result<Answer, Refusal>> {
+        let Self::Consumer(group) = self else { return None };
+        let answer = group.heartbeat(beat, topics, may_see, now);
+        self.downgrade(settings, now);
+        Some(answer)
+    }
+
     /// When [`tick`](Self::tick) has something to do next.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         match self {
@@ -142,11 +195,12 @@ impl Membership {
     }
 
     /// Ends what has lasted too long.
-    pub(crate) fn tick(&mut self, now: Instant) -> Vec<Effect> {
+    pub(crate) fn tick(&mut self, settings: Settings, now: Instant) -> Vec<Effect> {
         match self {
             Self::Classic(group) => group.tick(now),
             Self::Consumer(group) => {
                 group.tick(now);
+                self.downgrade(settings, now);
                 Vec::new()
             }
         }

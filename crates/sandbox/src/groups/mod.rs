@@ -8,6 +8,7 @@
 //! Source: Kafka's `GroupMetadataManager`, `ClassicGroup` and `ConsumerGroup`.
 
 pub(crate) mod consumer;
+mod embedded;
 mod group;
 mod joining;
 mod member;

@@ -19,16 +19,16 @@ use uuid::Uuid;
 
 use crate::wire::{Broker, Wire, sandbox_with};
 
-const OK: i16 = 0;
+pub(crate) const OK: i16 = 0;
 const VERSION: i16 = 1;
 /// `group.consumer.assignment.interval.ms` and some: after it, a heartbeat sees what an earlier one changed.
-const ASSIGNMENT_INTERVAL: Duration = Duration::from_millis(1_050);
+pub(crate) const ASSIGNMENT_INTERVAL: Duration = Duration::from_millis(1_050);
 
-fn code(error: ResponseError) -> i16 {
+pub(crate) fn code(error: ResponseError) -> i16 {
     error.code()
 }
 
-fn text(value: &str) -> StrBytes {
+pub(crate) fn text(value: &str) -> StrBytes {
     StrBytes::from_string(value.to_owned())
 }
 
@@ -37,19 +37,19 @@ fn group_id(broker: &Broker) -> GroupId {
 }
 
 /// One member: a connection and what it was told.
-struct Member {
-    wire: Wire,
-    group: GroupId,
+pub(crate) struct Member {
+    pub(crate) wire: Wire,
+    pub(crate) group: GroupId,
     id: StrBytes,
     instance: Option<StrBytes>,
-    epoch: i32,
+    pub(crate) epoch: i32,
     topic: String,
     topic_id: Uuid,
-    owned: Vec<i32>,
+    pub(crate) owned: Vec<i32>,
 }
 
 impl Member {
-    async fn new(broker: &Broker, id: &str) -> Self {
+    pub(crate) async fn new(broker: &Broker, id: &str) -> Self {
         Self {
             wire: Wire::open(broker).await,
             group: group_id(broker),
@@ -62,7 +62,7 @@ impl Member {
         }
     }
 
-    async fn with_instance(broker: &Broker, id: &str, instance: &str) -> Self {
+    pub(crate) async fn with_instance(broker: &Broker, id: &str, instance: &str) -> Self {
         Self { instance: Some(text(instance)), ..Self::new(broker, id).await }
     }
 
@@ -78,7 +78,7 @@ impl Member {
             .with_topic_partitions(None)
     }
 
-    fn joining(&self) -> ConsumerGroupHeartbeatRequest {
+    pub(crate) fn joining(&self) -> ConsumerGroupHeartbeatRequest {
         self.beating()
             .with_member_epoch(0)
             .with_rebalance_timeout_ms(10_000)
@@ -96,11 +96,11 @@ impl Member {
         self.beating().with_topic_partitions(Some(if owned.is_empty() { Vec::new() } else { vec![partitions] }))
     }
 
-    fn leaving(&self, epoch: i32) -> ConsumerGroupHeartbeatRequest {
+    pub(crate) fn leaving(&self, epoch: i32) -> ConsumerGroupHeartbeatRequest {
         self.beating().with_member_epoch(epoch)
     }
 
-    async fn send(&mut self, request: ConsumerGroupHeartbeatRequest) -> ConsumerGroupHeartbeatResponse {
+    pub(crate) async fn send(&mut self, request: ConsumerGroupHeartbeatRequest) -> ConsumerGroupHeartbeatResponse {
         let answer = self.wire.call(&request, VERSION).await.unwrap();
         if answer.error_code == OK {
             self.epoch = answer.member_epoch;
@@ -114,17 +114,17 @@ impl Member {
         answer
     }
 
-    async fn join(&mut self) -> ConsumerGroupHeartbeatResponse {
+    pub(crate) async fn join(&mut self) -> ConsumerGroupHeartbeatResponse {
         self.send(self.joining()).await
     }
 
     /// A heartbeat that says nothing new.
-    async fn beat(&mut self) -> ConsumerGroupHeartbeatResponse {
+    pub(crate) async fn beat(&mut self) -> ConsumerGroupHeartbeatResponse {
         self.send(self.beating()).await
     }
 
     /// Says that it holds exactly what it was told to.
-    async fn acknowledge(&mut self) -> ConsumerGroupHeartbeatResponse {
+    pub(crate) async fn acknowledge(&mut self) -> ConsumerGroupHeartbeatResponse {
         self.send(self.owning(&self.owned)).await
     }
 
@@ -133,7 +133,7 @@ impl Member {
     }
 
     /// Heartbeats until it holds these, as a member learns of them.
-    async fn wait_for(&mut self, partitions: &[i32]) {
+    pub(crate) async fn wait_for(&mut self, partitions: &[i32]) {
         for _ in 0..200 {
             assert_eq!(self.acknowledge().await.error_code, OK);
             if self.owned == partitions {
@@ -175,7 +175,7 @@ impl Member {
     }
 }
 
-async fn describe(broker: &Broker) -> DescribedGroup {
+pub(crate) async fn describe(broker: &Broker) -> DescribedGroup {
     let request = ConsumerGroupDescribeRequest::default().with_group_ids(vec![group_id(broker)]);
     Wire::open(broker).await.call(&request, 1).await.unwrap().groups.remove(0)
 }

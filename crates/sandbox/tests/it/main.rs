@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod admin;
+mod changeover;
 mod consumer_groups;
 mod groups;
 mod hostile;

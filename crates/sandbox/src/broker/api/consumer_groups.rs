@@ -18,9 +18,10 @@ use super::super::Broker;
 use super::clusters::authorized_operations;
 use super::{Caller, once_each, text};
 use crate::access::{Operation, ResourceKind};
-use crate::groups::consumer::{Catalogue, Heartbeat, MemberView, Partitions, Refusal};
+use crate::groups::consumer::{Heartbeat, MemberView, Partitions, Refusal};
 
-/// Of the members that ConsumerGroupDescribe tells of.
+/// The kinds of members that ConsumerGroupDescribe tells apart.
+const SPEAKS_CLASSIC_PROTOCOL: i8 = 0;
 const SPEAKS_CONSUMER_PROTOCOL: i8 = 1;
 
 /// ConsumerGroupHeartbeat.
@@ -64,8 +65,7 @@ fn answer(
         // Before version 1 the coordinator chose the ids.
         beat.member_id = Uuid::new_v4().to_string();
     }
-    let topics: Catalogue =
-        broker.topics.all().iter().map(|topic| (topic.name.clone(), topic.id, topic.partitions.len() as i32)).collect();
+    let topics = broker.topics.catalogue();
     let may_see = |topic: &str| broker.may_see(&caller.principal, ResourceKind::Topic, topic);
     let answer = broker.groups.consumer_heartbeat(&group, beat, &topics, &may_see)?;
     let interval = i32::try_from(settings.heartbeat_interval.as_millis()).unwrap_or(i32::MAX);
@@ -196,5 +196,5 @@ fn describe_member(member: &MemberView<'_>, names: &BTreeMap<Uuid, TopicName>) -
         .with_subscribed_topic_regex(member.regex.map(text))
         .with_assignment(describe(&member.assigned))
         .with_target_assignment(describe(&member.target))
-        .with_member_type(SPEAKS_CONSUMER_PROTOCOL)
+        .with_member_type(if member.is_classic { SPEAKS_CLASSIC_PROTOCOL } else { SPEAKS_CONSUMER_PROTOCOL })
 }

@@ -71,8 +71,9 @@ pub(super) async fn join(
         skips_assignment: version >= 9,
     };
     let member_id = join.member_id.clone();
+    let topics = broker.topics.catalogue();
     let joined = tokio::select! {
-        joined = broker.groups.join(&group, join) => joined,
+        joined = broker.groups.join(&group, join, &topics) => joined,
         () = caller.gone.cancelled() => return None,
     };
     Some(match joined {
@@ -121,8 +122,9 @@ pub(super) async fn sync(
         protocol: request.protocol_name.map(|name| name.to_string()),
         assignments: request.assignments.into_iter().map(|one| (one.member_id.to_string(), one.assignment)).collect(),
     };
+    let topics = broker.topics.catalogue();
     let synced = tokio::select! {
-        synced = broker.groups.sync(&group, sync) => synced,
+        synced = broker.groups.sync(&group, sync, &topics) => synced,
         () = caller.gone.cancelled() => return None,
     };
     Some(match synced {

@@ -42,10 +42,8 @@ impl ConsumerGroup {
         if epoch < 0 && self.is_empty() {
             return Ok(CommitRight::Any);
         }
-        if !self.members.contains_key(member_id) {
-            return Err(ResponseError::UnknownMemberId);
-        }
-        if version < FIRST_COMMIT_WITH_EPOCH {
+        let member = self.members.get(member_id).ok_or(ResponseError::UnknownMemberId)?;
+        if version < FIRST_COMMIT_WITH_EPOCH && member.classic.is_none() {
             return Err(ResponseError::UnsupportedVersion);
         }
         self.at_epoch(member_id, epoch)
@@ -73,6 +71,9 @@ impl ConsumerGroup {
         let member = self.members.get(member_id).ok_or(ResponseError::UnknownMemberId)?;
         if epoch == member.epoch {
             return Ok(CommitRight::Any);
+        }
+        if member.classic.is_some() {
+            return Err(ResponseError::IllegalGeneration);
         }
         if epoch > member.epoch || epoch < 0 {
             return Err(ResponseError::StaleMemberEpoch);

@@ -32,7 +32,7 @@ pub(crate) struct ConsumerGroup {
     pub(super) target_epoch: i32,
     pub(super) target: BTreeMap<String, Partitions>,
     pub(super) target_made: Option<Instant>,
-    pub(super) members: BTreeMap<String, Member>,
+    pub(in super::super) members: BTreeMap<String, Member>,
     /// Static members by their instances' names.
     pub(super) instances: HashMap<String, String>,
     pub(super) patterns: BTreeMap<String, Resolved>,
@@ -111,6 +111,7 @@ impl ConsumerGroup {
             instance_id: member.instance_id.as_deref(),
             rack_id: member.rack_id.as_deref(),
             epoch: member.epoch,
+            is_classic: member.classic.is_some(),
             client_id: &member.client_id,
             client_host: &member.client_host,
             topics: &member.topics,
@@ -172,6 +173,17 @@ impl ConsumerGroup {
         self.epoch += 1;
     }
 
+    /// Gives a static member's place to its next self.
+    pub(super) fn replace(&mut self, old: &str, new: &str) {
+        if let Some(mut member) = self.members.remove(old) {
+            member.comes_back();
+            self.members.insert(new.to_owned(), member);
+        }
+        if let Some(target) = self.target.remove(old) {
+            self.target.insert(new.to_owned(), target);
+        }
+    }
+
     /// Forgets patterns that no member subscribes to any more.
     pub(super) fn forget_patterns(&mut self) {
         let members = &self.members;
@@ -180,14 +192,13 @@ impl ConsumerGroup {
 
     /// When [`tick`](Self::tick) has something to do next.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        self.members.values().flat_map(|member| [Some(member.session_ends), member.revocation_ends]).flatten().min()
+        self.members.values().map(Member::ends).min()
     }
 
     /// Puts out who has been silent, or has kept what it was to give up, for too long.
     pub(crate) fn tick(&mut self, now: Instant) {
-        let late =
-            |member: &Member| member.session_ends <= now || member.revocation_ends.is_some_and(|ends| ends <= now);
-        let gone: Vec<_> = self.members.iter().filter(|(_, member)| late(member)).map(|(id, _)| id.clone()).collect();
+        let late = self.members.iter().filter(|(_, member)| member.ends() <= now);
+        let gone: Vec<_> = late.map(|(id, _)| id.clone()).collect();
         for id in gone {
             self.remove(&id);
         }

@@ -88,7 +88,8 @@ impl ConsumerGroup {
             None if beat.member_epoch == JOIN => Ok(Standing::New),
             None => Err(Refusal::new(ResponseError::UnknownMemberId, format!("Instance id {instance} is unknown."))),
             Some((owner, member)) if beat.member_epoch == JOIN => {
-                if member.is_away() {
+                // One of the classic protocol does not say that it leaves.
+                if member.is_away() || member.classic.is_some() {
                     return Ok(Standing::Back(owner.clone()));
                 }
                 let message = format!(
@@ -111,15 +112,7 @@ impl ConsumerGroup {
             Standing::New => {
                 self.members.insert(id.clone(), Member::new(now));
             }
-            Standing::Back(old) => {
-                if let Some(mut member) = self.members.remove(&old) {
-                    member.comes_back();
-                    self.members.insert(id.clone(), member);
-                }
-                if let Some(target) = self.target.remove(&old) {
-                    self.target.insert(id.clone(), target);
-                }
-            }
+            Standing::Back(old) => self.replace(&old, id),
         }
         if let Some(instance) = &beat.instance_id {
             self.instances.insert(instance.clone(), id.clone());
@@ -127,7 +120,7 @@ impl ConsumerGroup {
     }
 
     /// A new epoch, where the members' wishes or the topics themselves have changed.
-    fn raise_epoch(&mut self, wishes_changed: bool, topics: &Catalogue) {
+    pub(super) fn raise_epoch(&mut self, wishes_changed: bool, topics: &Catalogue) {
         let subscribed = self.all_topics(topics);
         if wishes_changed || subscribed != self.subscribed {
             self.subscribed = subscribed;
@@ -135,7 +128,7 @@ impl ConsumerGroup {
         }
     }
 
-    fn advance(&mut self, id: &str, owned: Option<&Partitions>, topics: &Catalogue, now: Instant) {
+    pub(super) fn advance(&mut self, id: &str, owned: Option<&Partitions>, topics: &Catalogue, now: Instant) {
         let Some(member) = self.members.get(id) else { return };
         let subscribed: BTreeSet<Uuid> = self.topics_of(member, topics).into_keys().collect();
         let mut target = self.target.get(id).cloned().unwrap_or_default();

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use uuid::Uuid;
 
 use super::assignor::Assignor;
+use super::classic::ClassicMember;
 use super::messages::{Heartbeat, LEAVE_FOR_A_WHILE, Partitions};
 
 /// Where a member is on its way to the target.
@@ -23,15 +24,17 @@ pub(super) enum Progress {
 pub(super) type Held = BTreeMap<(Uuid, i32), i32>;
 
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Member {
-    pub(super) instance_id: Option<String>,
+pub(in super::super) struct Member {
+    pub(in super::super) instance_id: Option<String>,
     pub(super) rack_id: Option<String>,
-    pub(super) client_id: String,
-    pub(super) client_host: String,
-    pub(super) rebalance_timeout: Duration,
+    pub(in super::super) client_id: String,
+    pub(in super::super) client_host: String,
+    pub(in super::super) rebalance_timeout: Duration,
     pub(super) topics: BTreeSet<String>,
     pub(super) regex: Option<String>,
     pub(super) assignor: Option<Assignor>,
+    /// Where it speaks the classic protocol.
+    pub(in super::super) classic: Option<ClassicMember>,
     pub(super) epoch: i32,
     /// The epoch before: its holder may not have heard of the newer one.
     pub(super) previous_epoch: i32,
@@ -39,7 +42,7 @@ pub(super) struct Member {
     pub(super) assigned: Held,
     /// What is no longer assigned to it, and nobody else's before it says that it has given it up.
     pub(super) revoking: Held,
-    pub(super) session_ends: Instant,
+    pub(in super::super) session_ends: Instant,
     /// When it must have given up what it is to give up.
     pub(super) revocation_ends: Option<Instant>,
 }
@@ -75,6 +78,7 @@ impl Member {
             topics: BTreeSet::new(),
             regex: None,
             assignor: None,
+            classic: None,
             epoch: 0,
             previous_epoch: -1,
             progress: Progress::Stable,
@@ -118,6 +122,7 @@ impl Member {
         if let Some(name) = &beat.assignor {
             self.assignor = Assignor::by_name(name);
         }
+        self.classic = None;
         self.client_id.clone_from(&beat.client_id);
         self.client_host.clone_from(&beat.client_host);
     }
@@ -125,6 +130,13 @@ impl Member {
     /// The pattern that it subscribes to, unless it is the empty one.
     pub(super) fn pattern(&self) -> Option<&str> {
         self.regex.as_deref().filter(|pattern| !pattern.is_empty())
+    }
+
+    /// When it is out if nothing more is heard of it.
+    pub(super) fn ends(&self) -> Instant {
+        let classic = self.classic.as_ref().map(|classic| [classic.join_ends, classic.sync_ends]);
+        let bounds = [self.revocation_ends].into_iter().chain(classic.into_iter().flatten()).flatten();
+        bounds.fold(self.session_ends, Instant::min)
     }
 
     pub(super) fn is_away(&self) -> bool {
@@ -149,7 +161,8 @@ impl Member {
             // Each acknowledgement is worth one epoch, so that the member commits under one that its partitions know.
             Progress::Revoking => self.go_on((self.epoch + 1).min(goal.epoch), goal),
         }
-        if self.progress != Progress::Revoking {
+        // Members of the classic protocol have to join again, which has a bound of its own.
+        if self.progress != Progress::Revoking || self.classic.is_some() {
             self.revocation_ends = None;
         } else if *self != before {
             self.revocation_ends = Some(now + self.rebalance_timeout);

@@ -94,6 +94,7 @@ pub(crate) struct MemberView<'a> {
     pub(crate) instance_id: Option<&'a str>,
     pub(crate) rack_id: Option<&'a str>,
     pub(crate) epoch: i32,
+    pub(crate) is_classic: bool,
     pub(crate) client_id: &'a str,
     pub(crate) client_host: &'a str,
     pub(crate) topics: &'a BTreeSet<String>,

@@ -8,6 +8,7 @@
 //! Source: KIP-848 and KIP-1251, and what Apache Kafka 4.3.1 answers (`tests/it/consumer_groups.rs` runs on both).
 
 mod assignor;
+mod classic;
 mod commits;
 mod group;
 mod heartbeat;
@@ -19,6 +20,7 @@ mod subscription;
 
 pub(crate) use commits::CommitRight;
 pub(crate) use group::ConsumerGroup;
+pub(super) use member::Member;
 pub use messages::ConsumerGroupSettings;
 pub(crate) use messages::{Answer, Heartbeat, MemberView, Partitions, Refusal};
 pub(crate) use subscription::Catalogue;
