@@ -12,6 +12,7 @@ mod payments;
 mod recorded;
 mod records;
 mod requests;
+mod transaction_access;
 mod transaction_settings;
 mod transactional_offsets;
 mod transactional_requests;
