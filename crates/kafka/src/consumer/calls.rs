@@ -12,15 +12,16 @@ use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartiti
 use kafka_protocol::messages::offset_fetch_request::{
     OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics,
 };
+use kafka_protocol::messages::offset_for_leader_epoch_request::{OffsetForLeaderPartition, OffsetForLeaderTopic};
 use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use kafka_protocol::messages::{
     BrokerId, GroupId, HeartbeatRequest, JoinGroupRequest, LeaveGroupRequest, ListOffsetsRequest, OffsetCommitRequest,
-    OffsetFetchRequest, SyncGroupRequest, TopicName,
+    OffsetFetchRequest, OffsetForLeaderEpochRequest, SyncGroupRequest, TopicName,
 };
 use kafka_protocol::protocol::StrBytes;
 
 use super::config::IsolationLevel;
-use super::partitions::{ListedAt, Want};
+use super::partitions::{ListedAt, Unchecked, Want};
 use super::positions::{Position, Positions};
 use crate::TopicPartition;
 use crate::cluster::{Cluster, ClusterError, ConsumerId, CoordinatorKind, Lane};
@@ -280,6 +281,39 @@ pub(super) async fn list_offsets(
             let place = ErrorCode::check(p.error_code)
                 .map(|()| (p.offset >= 0).then(|| Position::from_wire(p.offset, p.leader_epoch)));
             (TopicPartition::new(topic.name.as_str(), p.partition_index), place)
+        })
+        .collect())
+}
+
+/// Asks one leader where, in its log, the epochs end in which the last records before these places were written; `None` for an
+/// epoch that it does not know (KIP-320).
+pub(super) async fn epoch_ends(
+    cluster: &Cluster,
+    leader: i32,
+    unchecked: &[Unchecked],
+) -> Result<PerPartition<Option<Position>>, ClusterError> {
+    let partition = |(number, unchecked): (i32, &Unchecked)| {
+        OffsetForLeaderPartition::default()
+            .with_partition(number)
+            .with_current_leader_epoch(unchecked.epoch)
+            .with_leader_epoch(unchecked.position.wire_epoch())
+    };
+    let topic = |(name, partitions): (&str, Vec<_>)| {
+        OffsetForLeaderTopic::default()
+            .with_topic(topic_name(name))
+            .with_partitions(partitions.into_iter().map(partition).collect())
+    };
+    let asked = by_topic(unchecked.iter().map(|unchecked| (&unchecked.want.partition, unchecked)));
+    let request = OffsetForLeaderEpochRequest::default()
+        .with_replica_id(BrokerId(-1))
+        .with_topics(asked.into_iter().map(topic).collect());
+    let answer = cluster.broker(leader, Lane::General).await?.call(request).await?;
+    let partitions = answer.topics.iter().flat_map(|topic| topic.partitions.iter().map(move |p| (topic, p)));
+    Ok(partitions
+        .map(|(topic, p)| {
+            let end = ErrorCode::check(p.error_code)
+                .map(|()| (p.end_offset >= 0).then(|| Position::from_wire(p.end_offset, p.leader_epoch)));
+            (TopicPartition::new(topic.topic.as_str(), p.partition), end)
         })
         .collect())
 }

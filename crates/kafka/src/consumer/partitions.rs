@@ -66,6 +66,8 @@ struct Partition {
     revoking: bool,
     /// A request about it is on its way.
     asked: bool,
+    /// The leader epoch under which the place is known to be in the log, once there was one.
+    checked_epoch: Option<i32>,
     retry_at: Option<Instant>,
     failures: u32,
     chunks: VecDeque<Chunk>,
@@ -81,6 +83,16 @@ struct Partition {
 pub(super) struct Want {
     pub(super) partition: TopicPartition,
     pub(super) stamp: u64,
+}
+
+/// A place that a new leader is to be asked about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Unchecked {
+    pub(super) want: Want,
+    pub(super) position: Position,
+    pub(super) leader: i32,
+    /// The leader's epoch.
+    pub(super) epoch: i32,
 }
 
 /// What a fetch from one broker may ask for.
@@ -115,6 +127,7 @@ impl Partitions {
             paused: false,
             revoking: false,
             asked: false,
+            checked_epoch: None,
             retry_at: None,
             failures: 0,
             chunks: VecDeque::new(),
@@ -234,6 +247,36 @@ impl Partitions {
             }
         }
         asked
+    }
+
+    /// Places whose leader's epoch has risen since they were known to be in the log. They are not fetched from until the new leader
+    /// has been [asked](Self::checked). The first leader is asked by the fetch itself.
+    pub(super) fn ask_unchecked(
+        &mut self,
+        now: Instant,
+        leader: impl Fn(&TopicPartition) -> Option<(i32, i32)>,
+    ) -> Vec<Unchecked> {
+        let due = |state: &Partition| !state.asked && !state.revoking && state.retry_at.is_none_or(|at| at <= now);
+        let mut unchecked = Vec::new();
+        for (partition, state) in self.partitions.iter_mut().filter(|(_, state)| due(state)) {
+            let (Place::At(position), Some((leader, epoch))) = (state.place, leader(partition)) else { continue };
+            let before = *state.checked_epoch.get_or_insert(epoch);
+            if epoch > before && position.leader_epoch.is_some() {
+                state.asked = true;
+                let want = Want { partition: partition.clone(), stamp: state.stamp };
+                unchecked.push(Unchecked { want, position, leader, epoch });
+            }
+        }
+        unchecked
+    }
+
+    /// The leader of this epoch has what was read, or a fetch will tell.
+    pub(super) fn checked(&mut self, want: &Want, epoch: i32) {
+        if let Some(state) = self.current(want) {
+            state.asked = false;
+            state.failures = 0;
+            state.checked_epoch = Some(epoch);
+        }
     }
 
     /// What to fetch from each broker that `idle` says is free. `full_bytes` queued are enough.

@@ -21,7 +21,7 @@ use super::commits::Commits;
 use super::config::ConsumerConfig;
 use super::error::{CommitError, ConsumerError};
 use super::fetch::Fetched;
-use super::partitions::{ListedAt, Want};
+use super::partitions::{ListedAt, Unchecked, Want};
 use super::positions::{Position, Positions};
 use super::shared::Shared;
 use crate::TopicPartition;
@@ -32,6 +32,7 @@ use crate::group::member::Member;
 use crate::group::membership::{Effect, Failure, Joined, Ticket};
 use crate::retry::RetryPolicy;
 
+mod checking;
 mod committing;
 mod fetching;
 mod grouping;
@@ -64,6 +65,7 @@ enum Done {
     Committed(i32, Result<PerPartition<()>, ClusterError>),
     Located(Vec<Want>, Result<PerPartition<Option<Position>>, ClusterError>),
     Listed(Vec<(Want, ListedAt)>, Result<PerPartition<Option<Position>>, ClusterError>),
+    Checked(Vec<Unchecked>, Result<PerPartition<Option<Position>>, ClusterError>),
     Fetched(Fetched),
     Answered,
 }
@@ -224,6 +226,7 @@ impl Task {
         self.tend_commits(now);
         if self.closing.is_none() {
             self.locate(now);
+            self.check_epochs(now);
             self.fetch(now);
             self.look_for_topics(now);
         }
@@ -263,6 +266,7 @@ impl Task {
             Done::Committed(generation, answer) => self.commit_answered(generation, answer, now),
             Done::Located(wants, answer) => self.located(wants, answer, now),
             Done::Listed(wants, answer) => self.listed(wants, answer, now),
+            Done::Checked(unchecked, answer) => self.checked(unchecked, answer, now),
             Done::Fetched(fetched) => self.fetched(fetched, now),
             Done::Topics(Err(error)) => self.shared.fail(ConsumerError::Cluster(error)),
             Done::Topics(Ok(())) | Done::Left | Done::Answered => {}

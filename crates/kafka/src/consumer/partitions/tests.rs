@@ -168,6 +168,26 @@ fn a_halted_partition_stands_still_until_a_seek_and_is_reported_once() {
 }
 
 #[test]
+fn a_new_leader_is_asked_whether_it_has_what_was_read_before_it_is_fetched_from() {
+    let mut partitions = partitions(2);
+    let now = Instant::now();
+    let of_epoch = |epoch| move |_: &TopicPartition| Some((1, epoch));
+    assert!(partitions.ask_unchecked(now, of_epoch(4)).is_empty(), "the first leader is asked by the fetch");
+    let at = Position { offset: 5, leader_epoch: Some(4) };
+    partitions.seek(&name(0), Place::At(at));
+    assert!(partitions.ask_unchecked(now, of_epoch(4)).is_empty());
+
+    let unchecked = partitions.ask_unchecked(now, of_epoch(5));
+    let [Unchecked { want, position, epoch: 5, .. }] = &unchecked[..] else { panic!("{unchecked:?}") };
+    assert_eq!((want.partition.partition, *position), (0, at), "of the other nothing was read");
+    assert_eq!(wanted(&mut partitions), [1]);
+    assert!(partitions.ask_unchecked(now, of_epoch(5)).is_empty(), "asked once");
+    partitions.checked(want, 5);
+    assert_eq!(wanted(&mut partitions).len(), 2);
+    assert!(partitions.ask_unchecked(now, of_epoch(5)).is_empty());
+}
+
+#[test]
 fn lag_is_what_lies_between_the_application_and_the_end_of_the_log() {
     let mut partitions = partitions(1);
     let want = plan(&mut partitions).unwrap().wants.remove(0).0;

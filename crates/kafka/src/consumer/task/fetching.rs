@@ -198,7 +198,7 @@ impl Task {
     }
 
     /// The log was cut off behind us by an election (KIP-320): what was read beyond its end is no more.
-    fn truncated(&mut self, want: &Want, from: Position, end: Position) {
+    pub(super) fn truncated(&mut self, want: &Want, from: Position, end: Position) {
         let mut state = self.shared.lock();
         let application = state.partitions.position(&want.partition);
         let reset = self.config.auto_offset_reset != OffsetReset::None;
