@@ -61,8 +61,10 @@ pub(super) fn commit(
             let partitions = topic.partitions.iter().map(|asked| {
                 let metadata = asked.committed_metadata.as_deref().unwrap_or_default();
                 let error = match (&right, readable) {
-                    (Err(refused), _) => Some(*refused),
+                    (Err(ResponseError::GroupAuthorizationFailed), _) => Some(ResponseError::GroupAuthorizationFailed),
+                    // As Kafka does it: what is wrong with a topic is said before what is wrong with the group or the member.
                     (_, Err(unreadable)) => Some(unreadable),
+                    (Err(refused), _) => Some(*refused),
                     (Ok(right), Ok((id, count))) => {
                         let exists = usize::try_from(asked.partition_index).is_ok_and(|index| index < count);
                         match () {
