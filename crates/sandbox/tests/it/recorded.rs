@@ -1,9 +1,10 @@
 //! What Apache Kafka 4.3.1 answered, on file: one line for an API, what is asked about and the error codes, with the versions it is so in.
 //!
-//! To record anew, name a Kafka and the folder, and for the refusals its listener with a login and a token that no ACL knows:
+//! To record anew, name a Kafka and the folder, and for the refusals its listener with a login and its identity provider
+//! (`scripts/peers/start` starts them):
 //!
-//!     GROCERY_TEST_RECORD=$PWD/crates/sandbox/tests/it GROCERY_TEST_BOOTSTRAP=… GROCERY_TEST_GUARDED=… GROCERY_TEST_TOKEN=… \
-//!         cargo test -p sandbox --test it -- as_kafka_does
+//!     GROCERY_TEST_RECORD=$PWD/crates/sandbox/tests/it GROCERY_TEST_BOOTSTRAP=… GROCERY_TEST_GUARDED=… GROCERY_TEST_TOKEN_URL=… \
+//!         cargo test -p sandbox --test it -- kafka
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -34,13 +35,18 @@ impl Answers {
     pub(crate) fn compare(self, file: &str, recorded: &str) {
         let lines = self.0.into_iter().map(|(line, versions)| format!("{line} in versions {}\n", versions.join(",")));
         let answered: String = lines.collect();
-        if let Ok(folder) = std::env::var("GROCERY_TEST_RECORD") {
-            return std::fs::write(Path::new(&folder).join(file), answered).unwrap();
-        }
-        let (answered, recorded): (BTreeSet<_>, BTreeSet<_>) = (answered.lines().collect(), recorded.lines().collect());
-        let differences: Vec<_> = answered.symmetric_difference(&recorded).collect();
-        assert!(differences.is_empty(), "{differences:#?}");
+        compare(&answered, file, recorded);
     }
+}
+
+/// Compares lines, in any order, with those of a file, or writes the file where that is asked for.
+pub(crate) fn compare(answered: &str, file: &str, recorded: &str) {
+    if let Ok(folder) = std::env::var("GROCERY_TEST_RECORD") {
+        return std::fs::write(Path::new(&folder).join(file), answered).unwrap();
+    }
+    let (answered, recorded): (BTreeSet<_>, BTreeSet<_>) = (answered.lines().collect(), recorded.lines().collect());
+    let differences: Vec<_> = answered.symmetric_difference(&recorded).collect();
+    assert!(differences.is_empty(), "{differences:#?}");
 }
 
 /// The error codes in an answer's `Debug` text, each once.

@@ -226,13 +226,28 @@ pub(crate) fn batch(producer: Option<(i64, i16, i32)>, values: &[&[u8]]) -> Byte
     bytes.freeze()
 }
 
-/// An access token: of the sandbox's own issuer, or the one that comes with the other listener.
+/// Whether logins go to another broker, which `GROCERY_TEST_GUARDED` names, with tokens of `GROCERY_TEST_TOKEN_URL`.
+pub(crate) fn is_elsewhere() -> bool {
+    std::env::var_os("GROCERY_TEST_GUARDED").is_some()
+}
+
+/// An access token: of the sandbox's own issuer, or of the one beside the other broker.
 pub(crate) async fn token(sandbox: &Sandbox, client: &str) -> String {
-    if let Ok(token) = std::env::var("GROCERY_TEST_TOKEN") {
-        return token;
+    if is_elsewhere() {
+        return token_elsewhere(client).await;
     }
     let secret = sandbox.client_secret(client).unwrap().to_owned();
-    let credentials = oauth::ClientCredentials::new(&sandbox.endpoints().token_url, client, secret.into());
+    fetch(&sandbox.endpoints().token_url, client, secret).await
+}
+
+/// An access token of the issuer beside the other broker, where a client's secret is made of its id.
+pub(crate) async fn token_elsewhere(client: &str) -> String {
+    let url = std::env::var("GROCERY_TEST_TOKEN_URL").expect("GROCERY_TEST_TOKEN_URL is needed");
+    fetch(&url, client, format!("{client}-secret")).await
+}
+
+async fn fetch(url: &str, client: &str, secret: String) -> String {
+    let credentials = oauth::ClientCredentials::new(url, client, secret.into());
     oauth::TokenSource::client_credentials(credentials).unwrap().token().await.unwrap().secret().to_owned()
 }
 

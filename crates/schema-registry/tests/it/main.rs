@@ -14,6 +14,7 @@ use oauth::TokenSource;
 use schema_registry::{RegistryAuth, RegistryClient, RegistryConfig, SchemaText};
 
 mod avro;
+mod registry;
 
 /// A server that gives its answers in turn, the last one for ever, and keeps what it was asked.
 #[derive(Clone)]
