@@ -33,9 +33,10 @@ launch_broker() {
     [ -n "${OAUTH_JWKS_URL:-}" ] && urls="-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls=$OAUTH_JWKS_URL,$OAUTH_TOKEN_URL"
     touch "$log"
     wc -c <"$log" >"$dir/broker-$1/log-offset"
+    # The collector and the compiler that cost least: tests start brokers more often than they load them.
     # shellcheck disable=SC2016,SC2086
     setsid nohup sh -c 'echo $$ >"$0"; exec "$@"' "$dir/broker-$1/pid" \
-        "$java" -Xms128m "-Xmx$HEAP" -XX:+UseG1GC -XX:MaxGCPauseMillis=20 -XX:+ExitOnOutOfMemoryError -Djava.awt.headless=true \
+        "$java" -Xms128m "-Xmx$HEAP" -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:+ExitOnOutOfMemoryError -Djava.awt.headless=true \
         "-Dlog4j2.configurationFile=$here/log4j2.xml" $urls ${KAFKA_PEER_JVM_OPTS:-} \
         -cp "$(jars "$KAFKA_VERSION")/*" kafka.Kafka "$dir/broker-$1/server.properties" \
         >>"$log" 2>&1 </dev/null &
@@ -43,7 +44,7 @@ launch_broker() {
 
 # Waits until broker $1 is registered, unfenced and accepts clients: only then does it log "Kafka Server started".
 await_broker() {
-    local log="$dir/logs/broker-$1.log" offset deadline=$((SECONDS + ${KAFKA_PEER_START_SECONDS:-120}))
+    local log="$dir/logs/broker-$1.log" offset deadline=$((SECONDS + ${KAFKA_PEER_START_SECONDS:-240}))
     offset=$(cat "$dir/broker-$1/log-offset")
     sleep 0.5
     until tail -c "+$((offset + 1))" "$log" | grep -q 'Kafka Server started'; do
