@@ -1,0 +1,135 @@
+//! Both topics read to their end: by our own client, and the pick lists once more by Kafka's console consumer.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use grocery_events::{Event, GroceryOrder, GroceryPicklist, ORDERS_TOPIC, PICKLISTS_TOPIC};
+use kafka::{Cluster, ConsumerConfig, IsolationLevel, OffsetSpec, RecordBatch, StartFrom, TopicPartition};
+use schema_registry::{AvroDeserializer, RegistryClient};
+use service_kit::config::Config;
+use service_kit::{Identity, Service};
+
+use crate::ChaosError;
+use crate::audit::{Books, Place as At};
+use crate::place::Place;
+
+/// The client that may read everything and write nothing.
+const OPERATOR: Service = Service { name: "operator", identity: Identity::General };
+
+/// For a topic of any run. A transaction that nobody ends holds a read_committed reader up for ever; that is a finding.
+const READ_WITHIN: Duration = Duration::from_secs(90);
+
+/// The console consumer ends when nothing has come for so long.
+const CONSOLE_IDLE_MS: &str = "4000";
+
+/// Reads both topics, the pick lists read_committed.
+///
+/// # Errors
+/// They cannot be read to their end in time.
+pub(crate) async fn read(place: &Place, books: &mut Books) -> Result<(), ChaosError> {
+    let reading = async {
+        let config = Config::load(&[place.properties(OPERATOR.name)], &[], &BTreeMap::new(), OPERATOR)
+            .map_err(|error| ChaosError::Witness(error.to_string()))?;
+        let registry = config.registry().map_err(|error| ChaosError::Witness(error.to_string()))?;
+        let registry = RegistryClient::new(&registry).map_err(|error| ChaosError::Witness(error.to_string()))?;
+        let settings = config.kafka().map_err(|error| ChaosError::Witness(error.to_string()))?;
+        let cluster = Cluster::connect(settings).await?;
+        books.orders = topic::<GroceryOrder>(&cluster, &registry, ORDERS_TOPIC).await?;
+        books.lists = topic::<GroceryPicklist>(&cluster, &registry, PICKLISTS_TOPIC).await?;
+        Ok(())
+    };
+    let timed_out = || ChaosError::Witness(format!("the topics cannot be read to their end within {READ_WITHIN:?}"));
+    tokio::time::timeout(READ_WITHIN, reading).await.map_err(|_| timed_out())?
+}
+
+/// Every record of a topic, with its place.
+async fn topic<T: Event>(
+    cluster: &Cluster,
+    registry: &RegistryClient,
+    name: &'static str,
+) -> Result<Vec<(At, T)>, ChaosError> {
+    let events = AvroDeserializer::<T>::new(registry, T::SUBJECT, T::SCHEMA).map_err(ChaosError::Witness)?;
+    let described = cluster.admin().describe_topics([name]).await?.into_values().next();
+    let described = described.ok_or_else(|| ChaosError::Witness(format!("{name} is not there")))??;
+    let partitions =
+        described.partitions.iter().map(|partition| TopicPartition::new(Arc::clone(&described.name), partition.index));
+    let partitions: Vec<TopicPartition> = partitions.collect();
+    let mut ends = BTreeMap::new();
+    for (partition, listed) in cluster.admin().list_offsets(partitions.iter().cloned(), OffsetSpec::Latest).await? {
+        ends.insert(partition, listed?.offset);
+    }
+    let assigned = partitions.iter().map(|partition| (partition.clone(), StartFrom::Earliest));
+    let mut config = ConsumerConfig::assigned(assigned);
+    config.isolation_level = IsolationLevel::ReadCommitted;
+    let mut consumer = cluster.consumer_with(config).await.map_err(|error| ChaosError::Witness(error.to_string()))?;
+    let mut read = Vec::new();
+    loop {
+        let reached = |consumer: &kafka::Consumer| {
+            ends.iter().all(|(partition, end)| {
+                *end == 0 || consumer.position(partition).is_some_and(|position| position.offset >= *end)
+            })
+        };
+        if reached(&consumer) {
+            return Ok(read);
+        }
+        // A partition may end in records that a reader never gets to see: markers, or an aborted transaction.
+        let next = tokio::time::timeout(Duration::from_millis(500), consumer.next_batch()).await;
+        let Ok(batch) = next else { continue };
+        let batch = batch.map_err(|error| ChaosError::Witness(error.to_string()))?;
+        let Some(batch) = batch else { return Err(ChaosError::Witness(format!("the reader of {name} has ended"))) };
+        open(&events, &batch, &mut read).await?;
+    }
+}
+
+async fn open<T: Event>(
+    events: &AvroDeserializer<T>,
+    batch: &RecordBatch,
+    read: &mut Vec<(At, T)>,
+) -> Result<(), ChaosError> {
+    for record in batch {
+        let at = At { partition: batch.partition(), offset: record.offset() };
+        let value = record.value().ok_or_else(|| ChaosError::Witness(format!("{}, {at}: no value", batch.topic())))?;
+        let event = events.read(None, value).await;
+        read.push((at, event.map_err(|error| ChaosError::Witness(format!("{}, {at}: {error}", batch.topic())))?));
+    }
+    Ok(())
+}
+
+/// What Kafka's own consumer, read_committed, sees of the pick lists: place and key of each.
+///
+/// # Errors
+/// The tool fails, or says something unexpected.
+pub(crate) async fn java(place: &Place) -> Result<BTreeSet<(At, String)>, ChaosError> {
+    let mut command = place.kafka_tool("console-consumer");
+    command.args(["--topic", PICKLISTS_TOPIC, "--from-beginning", "--isolation-level", "read_committed"]);
+    command.args(["--timeout-ms", CONSOLE_IDLE_MS, "--formatter-property", "print.key=true"]);
+    command.args(["--formatter-property", "print.partition=true", "--formatter-property", "print.offset=true"]);
+    command.args(["--formatter-property", "print.value=false"]);
+    let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output().await?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    text.lines()
+        .map(|line| java_line(line).ok_or_else(|| ChaosError::Witness(format!("console consumer: {line}"))))
+        .collect()
+}
+
+/// `Partition:2\tOffset:17\tKEY`.
+fn java_line(line: &str) -> Option<(At, String)> {
+    let mut columns = line.split('\t');
+    let partition = columns.next()?.strip_prefix("Partition:")?.parse().ok()?;
+    let offset = columns.next()?.strip_prefix("Offset:")?.parse().ok()?;
+    Some((At { partition, offset }, columns.next()?.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_console_consumers_lines_are_read() {
+        let seen = java_line("Partition:2\tOffset:17\tan-order").unwrap();
+        assert_eq!(seen, (At { partition: 2, offset: 17 }, "an-order".to_owned()));
+        assert_eq!(java_line("Processed a total of 3 messages"), None);
+    }
+}
