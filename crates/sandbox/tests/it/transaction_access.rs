@@ -1,6 +1,6 @@
 //! What `tf/access.json` lets fulfillment-service do in a transaction, and nothing else.
 //!
-//! On a Kafka that has the same rules as ACLs (`scripts/acls`), `GROCERY_TEST_FULFILLMENT_TOKEN` is that client's token.
+//! It runs on a Kafka that has the same rules as ACLs (`scripts/acls`) too.
 
 use kafka_protocol::messages::add_partitions_to_txn_request::{AddPartitionsToTxnTopic, AddPartitionsToTxnTransaction};
 use kafka_protocol::messages::txn_offset_commit_request::{
@@ -30,21 +30,15 @@ fn id(id: &str) -> TransactionalId {
     TransactionalId(text(id))
 }
 
-/// A connection that is logged in as fulfillment-service, or nothing where there is a Kafka and no token for it.
-async fn fulfillment_service() -> Option<(Sandbox, Wire)> {
+/// A connection that is logged in as fulfillment-service.
+async fn fulfillment_service() -> (Sandbox, Wire) {
     let sandbox = sandbox_with(|config| {
         let topic = |name: &str| TopicSpec { name: name.to_owned(), partitions: 3, settings: Vec::new() };
         config.topics = vec![topic(ORDERS), topic(LISTS)];
     })
     .await;
-    if std::env::var("GROCERY_TEST_GUARDED").is_err() {
-        let wire = Wire::log_in(&sandbox, "fulfillment-service").await;
-        return Some((sandbox, wire));
-    }
-    let token = std::env::var("GROCERY_TEST_FULFILLMENT_TOKEN").ok()?;
-    let mut wire = Wire::guarded(&sandbox).await;
-    wire.authenticate(&token).await;
-    Some((sandbox, wire))
+    let wire = Wire::log_in(&sandbox, "fulfillment-service").await;
+    (sandbox, wire)
 }
 
 /// Takes a transactional id over, once its coordinator is there and the transaction before is over.
@@ -67,7 +61,7 @@ async fn initialize(wire: &mut Wire, transactional_id: &str) -> Result<(Producer
 
 #[tokio::test]
 async fn fulfillment_service_has_transactions_of_its_own_for_its_own_work() {
-    let Some((_sandbox, mut wire)) = fulfillment_service().await else { return };
+    let (_sandbox, mut wire) = fulfillment_service().await;
     let refused = TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
     assert_eq!(initialize(&mut wire, "order-producer-7").await, Err(refused));
     let (producer, epoch) = initialize(&mut wire, OWN).await.unwrap();
