@@ -9,6 +9,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_rustls::rustls;
 use tracing::{debug, info, warn};
@@ -113,6 +114,7 @@ impl Pool {
                 client_id,
                 request_timeout: config.request_timeout,
                 max_frame_bytes: config.max_frame_bytes,
+                slow: Arc::default(),
             },
             connect_timeout: config.connect_timeout,
             reconnect: config.reconnect,
@@ -158,10 +160,23 @@ impl Pool {
         self.slot(target, lane).live(endpoint).ok()
     }
 
+    /// Rings when a broker takes long to answer.
+    pub(super) fn slow(&self) -> Arc<Notify> {
+        Arc::clone(&self.options.slow)
+    }
+
     /// Drops what is no longer in the cluster, and the bootstrap connections once brokers are known.
+    ///
+    /// A broker that left is not waited for: it may be stopped, and its partitions have other leaders.
     pub(super) fn retain(&self, wanted: impl Fn(&Target) -> bool) {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-        slots.retain(|(target, _), _| wanted(target));
+        slots.retain(|(target, _), slot| {
+            let wanted = wanted(target);
+            if !wanted && let (Target::Broker(_), Some((_, connection))) = (target, &slot.current().connection) {
+                connection.close(CloseReason::Gone);
+            }
+            wanted
+        });
     }
 
     /// Drops the connections that were made for this consumer alone.
@@ -286,5 +301,29 @@ impl Slot {
                 (current.outage.failed(now), outcome)
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kafka_protocol::messages::{ApiKey, MetadataRequest};
+
+    use super::*;
+    use crate::connection::ConnectionError;
+    use crate::connection::scripted::connected;
+
+    #[tokio::test]
+    async fn a_request_to_a_broker_that_left_the_cluster_is_given_up_at_once() {
+        let pool = Pool::new(&ClientConfig::new(["localhost:9092"])).unwrap();
+        let (connection, mut broker) = connected().await;
+        let endpoint = Endpoint { host: "localhost".to_owned(), port: 9092 };
+        let slot = pool.slot(&Target::Broker(7), Lane::Produce);
+        slot.current().connection = Some((endpoint, Arc::clone(&connection)));
+        let answer = connection.send(MetadataRequest::default()).await.unwrap();
+        broker.expect(ApiKey::Metadata).await;
+        pool.retain(|_| false);
+        let error = answer.await.err().unwrap();
+        assert!(matches!(error, ConnectionError::Closed { reason: CloseReason::Gone, .. }), "{error}");
+        assert_eq!(error.written(), crate::error::Written::Maybe);
     }
 }

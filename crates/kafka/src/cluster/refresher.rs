@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::{MetadataRequest, MetadataResponse, TopicName};
@@ -108,7 +109,13 @@ impl Pace {
 }
 
 /// Runs until the cluster is dropped.
-pub(super) async fn run(inner: Weak<Inner>, demand: Arc<Demand>, policy: RetryPolicy, max_age: std::time::Duration) {
+pub(super) async fn run(
+    inner: Weak<Inner>,
+    demand: Arc<Demand>,
+    slow: Arc<Notify>,
+    policy: RetryPolicy,
+    max_age: Duration,
+) {
     let mut pace = Pace::new(policy);
     let mut due = Instant::now() + max_age;
     loop {
@@ -123,6 +130,10 @@ pub(super) async fn run(inner: Weak<Inner>, demand: Arc<Demand>, policy: RetryPo
             tokio::select! {
                 () = sleep_until(at) => {}
                 () = demand.asked.notified() => continue,
+                () = slow.notified() => {
+                    demand.refresh();
+                    continue;
+                }
             }
         }
         let Some(inner) = inner.upgrade() else { return };
@@ -154,19 +165,20 @@ async fn refresh(inner: &Inner, topics: &[String]) -> Result<(), ClusterError> {
     Ok(())
 }
 
+/// How long one broker may take to answer before another is asked: the one that was asked may be the one that is stopped.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// One Metadata request about the named topics. Never creates a topic.
 async fn ask(connection: &Connection, topics: &[String]) -> Result<MetadataResponse, ClusterError> {
     let named =
         |name: &String| MetadataRequestTopic::default().with_name(Some(TopicName(StrBytes::from_string(name.clone()))));
     let named = topics.iter().map(named).collect();
     let request = MetadataRequest::default().with_topics(Some(named)).with_allow_auto_topic_creation(false);
-    Ok(connection.call(request).await?)
+    Ok(connection.call_within(request, PATIENCE).await?)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn pace() -> Pace {

@@ -60,6 +60,10 @@ impl Drop for InFlightGuard {
     }
 }
 
+/// An answer that takes so long is a reason to ask other brokers whether this one is still in the cluster. One that is stopped or
+/// cut off says nothing itself, and the request's own bound is much longer than an election.
+pub(super) const SLOW: Duration = Duration::from_secs(3);
+
 type Exchange = BoxFuture<'static, Result<Reply, RequestError>>;
 
 /// A written request's answer to come. Dropping it discards the answer; the connection stays in order.
@@ -83,6 +87,7 @@ pub(super) struct Pending {
     timeout: Duration,
     deadline: Instant,
     wire: Arc<WireState>,
+    slow: Arc<Notify>,
     exchange: Exchange,
     _in_flight: InFlightGuard,
 }
@@ -90,7 +95,15 @@ pub(super) struct Pending {
 impl Pending {
     /// The answer's body, undecoded.
     pub(super) async fn body(&mut self) -> Result<Bytes, ConnectionError> {
-        match timeout_at(self.deadline, &mut self.exchange).await {
+        let slow_at = Instant::now() + SLOW;
+        let outcome = match timeout_at(self.deadline.min(slow_at), &mut self.exchange).await {
+            Err(_) if slow_at < self.deadline => {
+                self.slow.notify_one();
+                timeout_at(self.deadline, &mut self.exchange).await
+            }
+            outcome => outcome,
+        };
+        match outcome {
             Ok(Ok(Reply(body))) => Ok(body),
             Ok(Err(error)) => Err(self.failed(&error)),
             Err(_) => {
@@ -197,6 +210,7 @@ impl Connection {
             timeout: deadline.saturating_duration_since(Instant::now()),
             deadline,
             wire: Arc::clone(&self.wire),
+            slow: Arc::clone(&self.slow),
             exchange,
             _in_flight: self.in_flight.enter(),
         };

@@ -34,6 +34,9 @@ pub enum CloseReason {
     /// The broker did not accept a new login on the open connection (KIP-368).
     #[error("authenticating again failed: {0}")]
     Reauthentication(String),
+    /// The cluster says that the broker is no longer part of it: dead, shut out or being restarted.
+    #[error("the broker is no longer in the cluster")]
+    Gone,
     /// This client has no more use for it.
     #[error("closed by this client")]
     Unused,

@@ -28,7 +28,7 @@ use std::time::Duration;
 use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, ApiVersionsResponse};
 use kafka_protocol::protocol::{Request, StrBytes};
 use rskafka::messenger::Messenger;
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, MutexGuard, Notify};
 use tokio::time::{Instant, timeout_at};
 use tracing::debug;
 
@@ -52,6 +52,8 @@ pub(crate) struct ConnectionOptions {
     pub(crate) client_id: Arc<str>,
     pub(crate) request_timeout: Duration,
     pub(crate) max_frame_bytes: usize,
+    /// Rung when an answer takes long enough to ask the others whether the broker is still there.
+    pub(crate) slow: Arc<Notify>,
 }
 
 /// An open connection, versions known. Dropping the last reference closes it.
@@ -62,6 +64,7 @@ pub(crate) struct Connection {
     wire: Arc<WireState>,
     versions: Versions,
     request_timeout: Duration,
+    slow: Arc<Notify>,
     /// Held while a frame is written, and for the length of a SASL exchange.
     gate: Mutex<()>,
     in_flight: Arc<InFlight>,
@@ -87,6 +90,7 @@ impl Connection {
             wire,
             versions: Versions::default(),
             request_timeout: options.request_timeout,
+            slow: Arc::clone(&options.slow),
             gate: Mutex::new(()),
             in_flight: Arc::new(InFlight::default()),
         };

@@ -52,6 +52,7 @@ pub(crate) fn options() -> ConnectionOptions {
         client_id: "tester".into(),
         request_timeout: std::time::Duration::from_secs(30),
         max_frame_bytes: 64 * 1024,
+        slow: std::sync::Arc::default(),
     }
 }
 

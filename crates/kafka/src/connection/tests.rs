@@ -305,3 +305,20 @@ async fn a_client_certificate_that_the_broker_refuses_is_no_outage() {
     assert!(error.is_distrust() && !error.is_retriable(), "{error}");
     assert!(error.to_string().contains("ssl.certificate.location"), "{error}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_takes_long_rings_for_somebody_to_ask_whether_the_broker_is_still_there() {
+    let (client, mut broker) = ScriptedBroker::new();
+    let options = options();
+    let opening = Connection::open(Box::new(client), "7 (scripted:9092)".to_owned(), &options);
+    let (connection, ()) = tokio::join!(opening, broker.answer_versions());
+    let connection = connection.unwrap();
+    let began = Instant::now();
+    let answer = tokio::spawn(connection.send(MetadataRequest::default()).await.unwrap());
+    options.slow.notified().await;
+    assert_eq!(began.elapsed().as_secs(), 3);
+    // It is still waited for.
+    let arrived = broker.expect(ApiKey::Metadata).await;
+    broker.answer(&arrived, &MetadataResponse::default()).await;
+    answer.await.unwrap().unwrap();
+}
