@@ -14,7 +14,7 @@ use super::error::{CommitError, ConsumerError};
 use super::partitions::{ListedAt, Place, Want};
 use super::positions::{Position, Positions};
 use super::reading::Reading;
-use super::shared::{Application, News, Shared};
+use super::shared::{Application, News, Shared, Standing};
 use super::task::{Command, Task};
 use crate::cluster::Cluster;
 use crate::group::membership::Identity;
@@ -139,7 +139,7 @@ impl Cluster {
         }
         if config.group_id.is_some() && !config.is_member() {
             let nobody = Identity { generation: NO_GENERATION, member_id: String::new(), instance_id: None };
-            shared.signs(Some(nobody));
+            shared.stands(Standing { identity: Some(nobody), left: false });
         }
         let (commands, orders) = mpsc::unbounded_channel();
         let task = Task::new(config.clone(), self.clone(), Arc::clone(&shared), orders);
@@ -357,15 +357,19 @@ impl Consumer {
     /// Who this consumer is to its group now, for a transaction that commits positions.
     ///
     /// `None` without a group, and while this consumer is no member: before it has joined, while a classic group is between two
-    /// generations, after it lost its place. What has to be committed then waits for
-    /// [`in_group`](Self::in_group), and is only committed if its partitions are still [assigned](Self::assignment).
+    /// generations, after it lost its place. Also while [`next_event`](Self::next_event) has still to tell of
+    /// partitions that were lost: they may be ours again by now, and somebody else may have worked on them meanwhile. What has
+    /// to be committed waits for [`in_group`](Self::in_group), and is only committed if its partitions are still
+    /// [assigned](Self::assignment).
     pub fn group_metadata(&self) -> Option<GroupMetadata> {
-        let identity = self.shared.identity.borrow().clone();
-        metadata_of(self.config.group_id.as_deref(), identity)
+        let identity = self.shared.standing.borrow().identity.clone();
+        metadata_of(self.config.group_id.as_deref(), identity.filter(|_| !self.shared.has_untold_loss()))
     }
 
-    /// Waits until [`group_metadata`](Self::group_metadata) is known. `None` if that will never be: without a group, or when the
-    /// consumer has ended or the group does not take it.
+    /// Waits until [`group_metadata`](Self::group_metadata) is known. `None` if waiting does not help: without a group, when the
+    /// consumer has ended or the group does not take it, and when [`next_event`](Self::next_event) must be asked
+    /// first, because partitions were lost or because this consumer has left the group after `max.poll.interval.ms`. What
+    /// was not committed is done again then.
     ///
     /// Borrows nothing, so that the application can read on meanwhile. Cancel safe. Bounded by the group: a member that
     /// cannot reach its coordinator waits as long as that lasts.
@@ -373,13 +377,16 @@ impl Consumer {
         let (group, shared) = (self.config.group_id.clone(), Arc::clone(&self.shared));
         async move {
             let group = group?;
-            let mut identities = shared.identity.subscribe();
+            let mut standings = shared.standing.subscribe();
             loop {
-                let identity = identities.borrow_and_update().clone();
+                let Standing { identity, left } = standings.borrow_and_update().clone();
+                if left || shared.is_over() || shared.has_untold_loss() {
+                    return None;
+                }
                 if identity.is_some() {
                     return metadata_of(Some(&group), identity);
                 }
-                if shared.is_over() || identities.changed().await.is_err() {
+                if standings.changed().await.is_err() {
                     return None;
                 }
             }

@@ -16,8 +16,8 @@ use crate::group::membership::Identity;
 #[derive(Debug)]
 pub(super) struct Shared {
     state: Mutex<State>,
-    /// How this member signs now, for whoever commits by another way. Set without the lock held.
-    pub(super) identity: watch::Sender<Option<Identity>>,
+    /// How this member stands with its group, for whoever commits by another way. Set without the lock held.
+    pub(super) standing: watch::Sender<Standing>,
     /// Rings when there is something for the application.
     pub(super) application: Notify,
     /// Rings when there is something for the task, or room in the budget.
@@ -45,6 +45,15 @@ pub(super) enum Application {
     Processing { since: Instant },
 }
 
+/// How a member stands with its group.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Standing {
+    /// How it signs, while it is in a generation.
+    pub(super) identity: Option<Identity>,
+    /// It has left because the application stopped asking for records, and comes back when it asks again.
+    pub(super) left: bool,
+}
+
 /// What the application is to know.
 #[derive(Debug)]
 pub(super) enum News {
@@ -66,7 +75,7 @@ impl Shared {
         };
         Self {
             state: Mutex::new(state),
-            identity: watch::Sender::default(),
+            standing: watch::Sender::default(),
             application: Notify::new(),
             task: Arc::new(Notify::new()),
         }
@@ -96,19 +105,24 @@ impl Shared {
     /// The group is closed to this member: whoever asks for records is told so from now on.
     pub(super) fn expel(&self, error: GroupError) {
         self.lock().expelled = Some(error);
-        self.identity.send_replace(None);
+        self.standing.send_replace(Standing::default());
         self.application.notify_one();
     }
 
-    /// Takes over how the member signs now.
-    pub(super) fn signs(&self, identity: Option<Identity>) {
-        self.identity.send_if_modified(|known| {
-            let news = *known != identity;
+    /// Takes over how the member stands now.
+    pub(super) fn stands(&self, standing: Standing) {
+        self.standing.send_if_modified(|known| {
+            let news = *known != standing;
             if news {
-                *known = identity;
+                *known = standing;
             }
             news
         });
+    }
+
+    /// Whether partitions were lost that the application believes to have.
+    pub(super) fn has_untold_loss(&self) -> bool {
+        self.lock().news.iter().any(|news| matches!(news, News::Lost(_)))
     }
 
     /// Whether this consumer will never be a member again.
@@ -120,7 +134,7 @@ impl Shared {
     /// No more records will come; says whether that is news.
     pub(super) fn end(&self) -> bool {
         let was_running = !std::mem::replace(&mut self.lock().ended, true);
-        self.identity.send_replace(None);
+        self.standing.send_replace(Standing::default());
         self.application.notify_one();
         was_running
     }

@@ -346,6 +346,11 @@ impl Incremental {
         Ticket(self.next_ticket)
     }
 
+    /// Whether this member has left because the application stopped asking for records.
+    pub(crate) fn has_left(&self) -> bool {
+        self.state == State::Idle
+    }
+
     fn session_deadline(&self) -> Option<Instant> {
         (self.state == State::Inside).then(|| self.last_seen + self.config.session_timeout)
     }

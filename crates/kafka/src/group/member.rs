@@ -68,6 +68,14 @@ impl Member {
         }
     }
 
+    /// Whether it has left because the application stopped asking for records.
+    pub(crate) fn has_left(&self) -> bool {
+        match self {
+            Self::Classic(member) => member.has_left(),
+            Self::Incremental(member) => member.has_left(),
+        }
+    }
+
     pub(crate) fn owns(&self, partition: &TopicPartition) -> bool {
         match self {
             Self::Classic(member) => member.owned().contains(partition),

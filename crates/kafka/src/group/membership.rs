@@ -310,6 +310,11 @@ impl Membership {
         matches!(self.state, State::Joining { .. } | State::Syncing { .. })
     }
 
+    /// Whether this member has left because the application stopped asking for records.
+    pub(crate) fn has_left(&self) -> bool {
+        self.state == State::Idle
+    }
+
     fn session_deadline(&self) -> Option<Instant> {
         let pending = match &self.state {
             State::Joining { .. } | State::Syncing { .. } | State::Closed | State::Idle => return None,

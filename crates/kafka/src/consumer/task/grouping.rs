@@ -11,7 +11,7 @@ use crate::cluster::{Cluster, ClusterError, Metadata};
 use crate::consumer::commits::Purpose;
 use crate::consumer::error::ConsumerError;
 use crate::consumer::partitions::Place;
-use crate::consumer::shared::{Application, News, Shared, list};
+use crate::consumer::shared::{Application, News, Shared, Standing, list};
 use crate::error::ErrorCode;
 use crate::group::assignor::PartitionCounts;
 use crate::group::incremental::Incremental;
@@ -48,7 +48,7 @@ impl Task {
     pub(super) fn with_member(&mut self, step: impl FnOnce(&mut Member) -> Vec<Effect>) {
         let Some(member) = self.group.as_mut().and_then(|group| group.member.as_mut()) else { return };
         let effects = step(member);
-        self.shared.signs(member.signature());
+        self.shared.stands(Standing { identity: member.signature(), left: member.has_left() });
         for effect in effects {
             self.carry_out(effect);
         }

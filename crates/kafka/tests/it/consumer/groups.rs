@@ -307,6 +307,8 @@ async fn an_application_that_is_busy_for_too_long_loses_its_partitions_and_gets_
     read(&mut consumer, 10).await;
     tokio::time::sleep(Duration::from_secs(9)).await;
     assert!(consumer.assignment().is_empty());
+    let waited = timeout(Duration::from_secs(5), consumer.in_group()).await;
+    assert_eq!(waited, Ok(None), "whoever wants to commit must not wait for a group that waits for him");
     assert_eq!(read(&mut consumer, 10).await.len(), 10, "nothing was committed, so it comes again");
     topic.delete().await;
 }
