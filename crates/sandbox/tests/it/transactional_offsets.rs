@@ -8,6 +8,7 @@ use kafka_protocol::messages::txn_offset_commit_request::{
 use kafka_protocol::messages::*;
 use kafka_protocol::protocol::StrBytes;
 
+use crate::consumer_groups::{ASSIGNMENT_INTERVAL, Member};
 use crate::payments::Payments;
 use crate::wire::Broker;
 
@@ -162,5 +163,51 @@ async fn positions_are_taken_from_members_of_the_generation_only() {
     assert_eq!(reader.try_send(&fenced, 3).await, 47);
     let stranger = request.with_producer_id(ProducerId(reader.payments.producer.0 + 1_000_000));
     assert_eq!(reader.try_send(&stranger, 5).await, 49);
+    broker.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_member_of_a_consumer_group_commits_under_an_epoch_in_which_the_partition_was_its_own() {
+    let broker = Broker::start().await;
+    let mut reader = Reader::start(&broker).await;
+    let (mut first, mut second) = (Member::new(&broker, "a").await, Member::new(&broker, "b").await);
+    first.group = reader.group.clone();
+    second.group = reader.group.clone();
+    assert_eq!(first.join().await.error_code, 0);
+    let epoch = first.epoch;
+    let text = StrBytes::from_static_str;
+    let request = reader.request(5).with_member_id(text("a"));
+    assert_eq!(reader.try_send(&request.clone().with_generation_id(epoch), 5).await, 0);
+    for other in [epoch - 1, epoch + 1] {
+        let stale = request.clone().with_generation_id(other);
+        assert_eq!(reader.try_send(&stale, 5).await, 22, "clients know what to do about a generation of the past");
+        assert_eq!(reader.try_send(&stale, 3).await, 22);
+    }
+    let stranger = request.clone().with_generation_id(epoch).with_member_id(text("nobody"));
+    assert_eq!(reader.try_send(&stranger, 5).await, 25);
+    let anonymous = reader.request(6);
+    assert_eq!(reader.try_send(&anonymous, 5).await, 0, "clients of before KIP-447 name no member");
+
+    tokio::time::sleep(ASSIGNMENT_INTERVAL).await;
+    second.join().await;
+    first.beat().await;
+    first.acknowledge().await;
+    assert_eq!(first.epoch, epoch + 1);
+    let given = (0..3).find(|partition| !first.owned.contains(partition)).unwrap();
+    let of = |partition: i32, epoch: i32| {
+        let mut request = request.clone().with_generation_id(epoch);
+        request.topics[0].partitions[0].partition_index = partition;
+        request
+    };
+    let (kept, given) = (of(first.owned[0], epoch), of(given, epoch));
+    assert_eq!(reader.try_send(&kept, 5).await, 0);
+    assert_eq!(reader.try_send(&given, 5).await, 22);
+    let mut both = given;
+    both.topics[0].partitions.extend(kept.topics[0].partitions.clone());
+    let answer = reader.payments.wire.call(&both, 5).await.unwrap();
+    let errors: Vec<_> = answer.topics[0].partitions.iter().map(|partition| partition.error_code).collect();
+    assert_eq!(errors, [22, 22], "all or nothing");
+    reader.payments.end(true).await;
+    assert_eq!(reader.stable_position().await, 5);
     broker.shutdown().await;
 }

@@ -53,24 +53,31 @@ pub(super) fn commit(
             (None, None) => Err(ResponseError::GroupIdNotFound),
             (None, Some(entry)) => {
                 let instance = request.group_instance_id.as_deref();
-                entry.group.may_commit(&request.member_id, instance, generation, version, Instant::now())
+                let right = entry.group.may_commit(&request.member_id, instance, generation, version, Instant::now());
+                let named = request.topics.iter().zip(&readable).flat_map(|(topic, readable)| {
+                    let there = readable.ok().into_iter();
+                    there.flat_map(|(id, count)| {
+                        let named = topic.partitions.iter().map(|asked| asked.partition_index);
+                        named.filter(move |index| (0..count as i32).contains(index)).map(move |index| (id, index))
+                    })
+                });
+                right.and_then(|right| right.check(named))
             }
         };
         let mut topics = Vec::with_capacity(request.topics.len());
-        for (topic, readable) in request.topics.iter().zip(readable) {
+        for (topic, readable) in request.topics.iter().zip(&readable) {
             let partitions = topic.partitions.iter().map(|asked| {
                 let metadata = asked.committed_metadata.as_deref().unwrap_or_default();
-                let error = match (&right, readable) {
+                let error = match (right, *readable) {
                     (Err(ResponseError::GroupAuthorizationFailed), _) => Some(ResponseError::GroupAuthorizationFailed),
                     // As Kafka does it: what is wrong with a topic is said before what is wrong with the group or the member.
-                    (_, Err(unreadable)) => Some(unreadable),
-                    (Err(refused), _) => Some(*refused),
-                    (Ok(right), Ok((id, count))) => {
+                    (_, Err(refused)) | (Err(refused), Ok(_)) => Some(refused),
+                    (Ok(()), Ok((_, count))) => {
                         let exists = usize::try_from(asked.partition_index).is_ok_and(|index| index < count);
                         match () {
                             () if !exists => Some(ResponseError::UnknownTopicOrPartition),
                             () if metadata.len() > MAX_METADATA_BYTES => Some(ResponseError::OffsetMetadataTooLarge),
-                            () => right.check(id, asked.partition_index).err(),
+                            () => None,
                         }
                     }
                 };

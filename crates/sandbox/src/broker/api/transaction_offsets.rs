@@ -102,13 +102,17 @@ fn write(
             let entry: &mut Entry = entry.ok_or(ResponseError::IllegalGeneration)?;
             let instance = request.group_instance_id.as_deref();
             let right = entry.group.may_commit_in_transaction(&request.member_id, instance, request.generation_id)?;
-            for ((topic, permission), judged) in request.topics.iter().zip(readable).zip(judged) {
-                let Ok((topic_id, _)) = permission else { continue };
+            let named = request.topics.iter().zip(readable).flat_map(|(topic, readable)| {
+                let there = readable.ok().into_iter();
+                there.flat_map(|(id, count)| {
+                    let named = topic.partitions.iter().map(|asked| asked.partition_index);
+                    named.filter(move |index| (0..count as i32).contains(index)).map(move |index| (id, index))
+                })
+            });
+            // Clients know what to do about a generation of the past, whichever kind of group it is.
+            right.check(named).map_err(|_| ResponseError::IllegalGeneration)?;
+            for (topic, judged) in request.topics.iter().zip(judged) {
                 for (asked, judged) in topic.partitions.iter().zip(judged).filter(|(_, judged)| judged.is_ok()) {
-                    if right.check(*topic_id, asked.partition_index).is_err() {
-                        *judged = Err(ResponseError::IllegalGeneration);
-                        continue;
-                    }
                     let metadata = asked.committed_metadata.as_deref().unwrap_or_default();
                     if metadata.len() > MAX_METADATA_BYTES {
                         *judged = Err(ResponseError::OffsetMetadataTooLarge);

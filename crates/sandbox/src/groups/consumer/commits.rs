@@ -24,15 +24,11 @@ pub(crate) enum CommitRight {
 }
 
 impl CommitRight {
-    /// Whether the commit may cover this partition.
-    pub(crate) fn check(&self, topic: Uuid, partition: i32) -> Result<(), ResponseError> {
-        match self {
-            Self::Any => Ok(()),
-            Self::Since { epoch, held } => match held.get(&(topic, partition)) {
-                Some(since) if since <= epoch => Ok(()),
-                _ => Err(ResponseError::StaleMemberEpoch),
-            },
-        }
+    /// Whether the commit may cover these partitions. One that it may not cover is a reason to refuse all.
+    pub(crate) fn check(&self, mut partitions: impl Iterator<Item = (Uuid, i32)>) -> Result<(), ResponseError> {
+        let Self::Since { epoch, held } = self else { return Ok(()) };
+        let all = partitions.all(|partition| held.get(&partition).is_some_and(|since| since <= epoch));
+        if all { Ok(()) } else { Err(ResponseError::StaleMemberEpoch) }
     }
 }
 
