@@ -121,10 +121,11 @@ pub(crate) fn follow(acknowledged: PathBuf, shown: PathBuf, partitions: usize) -
     tokio::spawn(async move {
         let mut flow = Flow::new(partitions);
         let (mut producers, mut devices) = (Lines::of(&acknowledged), Lines::of(&shown));
+        let mut looked = Instant::now();
         while !sender.is_closed() {
-            let read = producers.read().await;
-            let now = Instant::now();
-            read.iter().for_each(|order| flow.acknowledged(order, now));
+            // A line that is new was written after the look before; counted from now, it could pass for newer than a fault.
+            let before = std::mem::replace(&mut looked, Instant::now());
+            producers.read().await.iter().for_each(|order| flow.acknowledged(order, before));
             for line in devices.read().await {
                 flow.shown(line.split(' ').next().unwrap_or_default());
             }
