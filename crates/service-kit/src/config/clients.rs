@@ -38,6 +38,10 @@ const ASSIGNORS: &[(&str, Assignor)] = &[
 const ISOLATION_LEVELS: &[(&str, IsolationLevel)] =
     &[("read_committed", IsolationLevel::ReadCommitted), ("read_uncommitted", IsolationLevel::ReadUncommitted)];
 
+/// Much shorter than Kafka's five minutes: a service is back for more within seconds, and for so long a member that has gone
+/// silent in the middle of a rebalance holds up all others of a classic group.
+const MAX_POLL_INTERVAL: Duration = Duration::from_secs(30);
+
 /// Longer than a broker's failover takes, so that a transaction outlives it, and much shorter than Kafka's own minute: for so
 /// long may an instance that never comes back hold up readers of committed records.
 const TRANSACTION_TIMEOUT: Duration = Duration::from_secs(20);
@@ -106,6 +110,7 @@ impl Config {
         let group = self.text("group.id").unwrap_or(group);
         let mut consumer = ConsumerConfig::group(group, topics.iter().copied());
         consumer.auto_offset_reset = self.choice("auto.offset.reset", OFFSET_RESETS)?.unwrap_or(OffsetReset::Earliest);
+        consumer.max_poll_interval = MAX_POLL_INTERVAL;
         consumer.group_instance_id = self.text("group.instance.id").map(str::to_owned);
         consumer.group_protocol = self.group_protocol()?;
         consumer.group_remote_assignor = self.text("group.remote.assignor").map(str::to_owned);

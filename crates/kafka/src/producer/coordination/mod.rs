@@ -13,8 +13,8 @@ mod answers;
 pub(super) mod calls;
 mod error;
 mod marker_wait;
+mod open;
 
-use std::collections::BTreeSet;
 use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +23,7 @@ use tokio::time::Instant;
 
 pub use self::error::{AbortCause, TransactionError};
 use self::marker_wait::MarkerWait;
+use self::open::{End, Open, Step};
 use super::accumulator::PartitionKey;
 use super::error::DeliveryError;
 use super::pipeline::ProducerIdentity;
@@ -112,30 +113,6 @@ pub(super) enum Word {
     NotGranted(TransactionError),
     /// Nothing more will work.
     Dead(TransactionError),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
-    Commit,
-    Abort,
-}
-
-/// The transaction that is open or being ended.
-#[derive(Debug)]
-struct Open {
-    since: Instant,
-    /// Brokers may know of it, so it has to be ended there.
-    begun: bool,
-    /// Partitions that the coordinator knows of, and those that it has to be told of first (version 1).
-    added: BTreeSet<PartitionKey>,
-    wanted: BTreeSet<PartitionKey>,
-    offsets: Option<Arc<Offsets>>,
-    offsets_added: bool,
-    offsets_committed: bool,
-    failed: Option<AbortCause>,
-    end: Option<End>,
-    /// An EndTxn that would commit has been sent and not refused: only the coordinator knows.
-    commit_unknown: bool,
 }
 
 #[derive(Debug)]
@@ -273,20 +250,8 @@ impl Coordination {
         if !self.is_idle() {
             return None;
         }
-        let open = Open {
-            since: now,
-            begun: false,
-            added: BTreeSet::new(),
-            wanted: BTreeSet::new(),
-            offsets: None,
-            offsets_added: false,
-            offsets_committed: false,
-            failed: None,
-            end: None,
-            commit_unknown: false,
-        };
         self.first_write = None;
-        self.enter(Phase::Open(open));
+        self.enter(Phase::Open(Open::new(now)));
         self.identity
     }
 
@@ -460,43 +425,5 @@ impl Coordination {
     fn die(&mut self, error: TransactionError) {
         self.words.push(Word::Dead(error.clone()));
         self.enter(Phase::Dead(error));
-    }
-}
-
-/// What an open transaction needs next.
-enum Step {
-    Call(Call),
-    Wait,
-    /// Nothing: it is over.
-    Nothing,
-}
-
-impl Open {
-    fn next(&mut self, identity: ProducerIdentity, version: Version, drained: bool) -> Step {
-        let aborting = self.failed.is_some() || self.end == Some(End::Abort);
-        if !aborting && !self.wanted.is_empty() {
-            self.begun = true;
-            return Step::Call(Call::AddPartitions { identity, partitions: self.wanted.iter().copied().collect() });
-        }
-        let Some(end) = self.end else { return Step::Wait };
-        // A write that is still under way could land behind the marker. Under version 2 the marker's epoch fences it.
-        if !drained && (end == End::Commit || version == Version::One) {
-            return Step::Wait;
-        }
-        if end == End::Commit
-            && let Some(offsets) = self.offsets.clone().filter(|offsets| !offsets.positions.is_empty())
-            && !self.offsets_committed
-        {
-            self.begun = true;
-            if version == Version::One && !self.offsets_added {
-                return Step::Call(Call::AddOffsets { identity, group_id: offsets.group.group_id.clone() });
-            }
-            return Step::Call(Call::CommitOffsets { identity, offsets, version });
-        }
-        if !self.begun {
-            return Step::Nothing;
-        }
-        let commit = end == End::Commit;
-        Step::Call(Call::End { identity, commit, version })
     }
 }

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::model::{ModelLog, numbers};
 use crate::error::ErrorCode;
-use crate::producer::coordination::Version;
+use crate::producer::coordination::{Answer, Call, Version};
 use crate::producer::pipeline::ProducerIdentity;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,7 +111,7 @@ impl Coordinator {
     }
 
     /// DescribeTransactions.
-    pub(super) fn describe(&self) -> Result<(ProducerIdentity, bool), ErrorCode> {
+    fn describe(&self) -> Result<(ProducerIdentity, bool), ErrorCode> {
         match self.state {
             State::Prepared { .. } => Err(ErrorCode::CONCURRENT_TRANSACTIONS),
             state => Ok((self.identity, state == State::Complete { commit: false })),
@@ -168,7 +168,7 @@ impl Coordinator {
     }
 
     /// TxnOffsetCommit.
-    pub(super) fn commit_offset(&mut self, identity: ProducerIdentity, offset: u64) -> Result<(), ErrorCode> {
+    fn commit_offset(&mut self, identity: ProducerIdentity, offset: u64) -> Result<(), ErrorCode> {
         match self.version {
             Version::Two => self.add(identity, &[-1])?,
             Version::One if identity != self.identity => return Err(ErrorCode::PRODUCER_FENCED),
@@ -182,7 +182,7 @@ impl Coordinator {
     }
 
     /// EndTxn.
-    pub(super) fn end(&mut self, identity: ProducerIdentity, commit: bool) -> Result<ProducerIdentity, ErrorCode> {
+    fn end(&mut self, identity: ProducerIdentity, commit: bool) -> Result<ProducerIdentity, ErrorCode> {
         if self.version == Version::Two
             && let Some((before, committed)) = self.ended
             && before == identity
@@ -253,6 +253,43 @@ impl Coordinator {
         }
         if self.partitions.is_empty() {
             self.state = State::Complete { commit };
+        }
+    }
+
+    /// Its answer to a request.
+    pub(super) fn answer(&mut self, call: &Call) -> Answer {
+        let version = self.version;
+        match call {
+            Call::Init { identity } => match self.init(*identity) {
+                Ok(identity) => Answer::Identity { identity, version },
+                Err(code) => Answer::Refused(code),
+            },
+            Call::AddPartitions { identity, partitions } => {
+                let numbers: Vec<i32> = partitions.iter().map(|key| key.partition).collect();
+                match self.add(*identity, &numbers) {
+                    Ok(()) => Answer::Partitions(Vec::new()),
+                    Err(code) => Answer::Partitions(vec![("p".into(), code)]),
+                }
+            }
+            Call::AddOffsets { identity, .. } => {
+                self.add(*identity, &[-1]).map_or_else(Answer::Refused, |()| Answer::Added)
+            }
+            Call::CommitOffsets { identity, offsets, .. } => {
+                let offset = offsets.positions.iter().next().unwrap().1.offset as u64;
+                match self.commit_offset(*identity, offset) {
+                    Ok(()) => Answer::Partitions(Vec::new()),
+                    Err(code) => Answer::Partitions(vec![("o".into(), code)]),
+                }
+            }
+            Call::End { identity, commit, .. } => match self.end(*identity, *commit) {
+                Ok(next) => Answer::Ended { next: (version == Version::Two).then_some(next) },
+                Err(code) => Answer::Refused(code),
+            },
+            Call::Describe => match self.describe() {
+                Ok((identity, aborted)) => Answer::Described { identity, aborted },
+                Err(code) => Answer::Refused(code),
+            },
+            Call::Features => Answer::Features { version },
         }
     }
 

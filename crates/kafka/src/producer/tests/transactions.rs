@@ -287,46 +287,9 @@ impl World {
                         [ErrorCode::NOT_COORDINATOR, ErrorCode::COORDINATOR_LOAD_IN_PROGRESS][usize::from(kind % 2)],
                     )
                 } else {
-                    self.answer(call)
+                    self.coordinator.answer(call)
                 });
             }
-        }
-    }
-
-    fn answer(&mut self, call: &Call) -> Answer {
-        let coordinator = &mut self.coordinator;
-        let version = coordinator.version;
-        match call {
-            Call::Init { identity } => match coordinator.init(*identity) {
-                Ok(identity) => Answer::Identity { identity, version },
-                Err(code) => Answer::Refused(code),
-            },
-            Call::AddPartitions { identity, partitions } => {
-                let numbers: Vec<i32> = partitions.iter().map(|key| key.partition).collect();
-                match coordinator.add(*identity, &numbers) {
-                    Ok(()) => Answer::Partitions(Vec::new()),
-                    Err(code) => Answer::Partitions(vec![("p".into(), code)]),
-                }
-            }
-            Call::AddOffsets { identity, .. } => {
-                coordinator.add(*identity, &[-1]).map_or_else(Answer::Refused, |()| Answer::Added)
-            }
-            Call::CommitOffsets { identity, offsets, .. } => {
-                let offset = offsets.positions.iter().next().unwrap().1.offset as u64;
-                match coordinator.commit_offset(*identity, offset) {
-                    Ok(()) => Answer::Partitions(Vec::new()),
-                    Err(code) => Answer::Partitions(vec![("o".into(), code)]),
-                }
-            }
-            Call::End { identity, commit, .. } => match coordinator.end(*identity, *commit) {
-                Ok(next) => Answer::Ended { next: (version == Version::Two).then_some(next) },
-                Err(code) => Answer::Refused(code),
-            },
-            Call::Describe => match coordinator.describe() {
-                Ok((identity, aborted)) => Answer::Described { identity, aborted },
-                Err(code) => Answer::Refused(code),
-            },
-            Call::Features => Answer::Features { version },
         }
     }
 
