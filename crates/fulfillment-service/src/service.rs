@@ -135,16 +135,18 @@ impl Fulfilment {
             Ok(transaction) => transaction,
             Err(error) => return Ok(Ended::Aborted(error)),
         };
-        let mut sent = lists.send(&work.topic, &mut transaction).await;
-        if sent.is_ok() {
-            let more = More { work, consumer, bounds, most_at_once: *most_at_once };
-            sent = more.take(&mut transaction, taken, revoking, lag).await?;
-        }
-        match sent {
-            Ok(()) => commit(transaction, consumer, taken, outage).await,
-            Err(error) => {
+        let failed = match lists.send(&work.topic, &mut transaction).await {
+            Ok(()) => {
+                let more = More { work, consumer, bounds, most_at_once: *most_at_once };
+                more.take(&mut transaction, taken, revoking, lag).await?
+            }
+            Err(error) => Some(Ended::Aborted(error)),
+        };
+        match failed {
+            None => commit(transaction, consumer, taken, outage).await,
+            Some(ended) => {
                 give_up(transaction).await?;
-                Ok(Ended::Aborted(error))
+                Ok(ended)
             }
         }
     }
@@ -204,17 +206,18 @@ struct More<'a> {
 }
 
 impl More<'_> {
-    /// Takes orders until the transaction is full, has waited long enough, or has to end for another reason.
+    /// Takes orders until the transaction is full, has waited long enough, or has to end for another reason; returns that if
+    /// it is one for which it cannot be committed.
     ///
     /// # Errors
-    /// Outside what the service cannot go on with, inside why the transaction cannot be committed.
+    /// What the service cannot go on with.
     async fn take(
         self,
         transaction: &mut Transaction<'_>,
         taken: &mut Taken,
         revoking: &mut Option<Revocation>,
         lag: &mut Lag,
-    ) -> Result<Result<(), TransactionError>, ServiceError> {
+    ) -> Result<Option<Ended>, ServiceError> {
         let until = Instant::now() + self.bounds.linger;
         while taken.has_room(self.bounds, self.most_at_once) {
             let event = tokio::select! {
@@ -228,7 +231,7 @@ impl More<'_> {
                     let (lists, next) = self.work.lists(&batch).await?;
                     taken.add(batch.topic_partition(), batch.first_offset(), next, lists.len(), lists.bytes());
                     if let Err(error) = lists.send(&self.work.topic, transaction).await {
-                        return Ok(Err(error));
+                        return Ok(Some(Ended::Aborted(error)));
                     }
                 }
                 // The partitions stay ours until this is dropped, which is when the transaction is over.
@@ -236,12 +239,13 @@ impl More<'_> {
                     *revoking = Some(revocation);
                     break;
                 }
-                Some(ConsumerEvent::Lost(partitions)) if taken.touches(&partitions) => break,
+                // They may have come back meanwhile, with work on them that another member has committed.
+                Some(ConsumerEvent::Lost(partitions)) if taken.touches(&partitions) => return Ok(Some(Ended::Lost)),
                 Some(_) => lag.look(self.consumer),
                 None => break,
             }
         }
-        Ok(Ok(()))
+        Ok(None)
     }
 }
 
