@@ -23,6 +23,9 @@ use crate::producer::{Offsets, Outcome, ProducerMetrics, Record, Transactor};
 /// Of all that use an id the latest wins: [`Cluster::transactions`] ends the open transaction of whoever had it before, and
 /// that one finds itself [`Fenced`](TransactionError::Fenced). How transactions are spoken is chosen by the cluster's
 /// finalized feature `transaction.version` and looked up again once a minute.
+///
+/// Dropping it ends its producer at once. Await [`ready`](Self::ready) before, if a transaction was just dropped: what is left open
+/// is aborted by the broker, but only after `transaction.timeout.ms`, or when the id is taken over.
 pub struct Transactions {
     transactor: Transactor,
     transactional_id: Arc<str>,

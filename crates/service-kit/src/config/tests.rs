@@ -214,12 +214,12 @@ fn keys_of_one_group_protocol_contradict_the_other_and_both_are_named() {
     );
 
     let unset = load("", &[], &[]).unwrap().consumer("g", &["t"]).unwrap();
-    assert_eq!((unset.group_protocol, unset.isolation_level), (None, kafka::IsolationLevel::ReadUncommitted));
-    let file = "group.protocol=CONSUMER\ngroup.remote.assignor=range\nisolation.level=read_committed";
+    assert_eq!((unset.group_protocol, unset.isolation_level), (None, kafka::IsolationLevel::ReadCommitted));
+    let file = "group.protocol=CONSUMER\ngroup.remote.assignor=range\nisolation.level=read_uncommitted";
     let set = load(file, &[], &[]).unwrap().consumer("g", &["t"]).unwrap();
     assert_eq!(set.group_protocol, Some(kafka::GroupProtocol::Consumer));
     assert_eq!(set.group_remote_assignor.as_deref(), Some("range"));
-    assert_eq!(set.isolation_level, kafka::IsolationLevel::ReadCommitted);
+    assert_eq!(set.isolation_level, kafka::IsolationLevel::ReadUncommitted);
     let wrong = load("group.protocol=modern", &[], &[]).unwrap().consumer("g", &["t"]).unwrap_err();
     assert!(wrong.to_string().contains("classic, consumer"), "{wrong}");
 }
