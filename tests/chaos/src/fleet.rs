@@ -6,16 +6,55 @@ use std::path::{Path, PathBuf};
 use crate::place::Place;
 use crate::processes::{Ended, Service, Spec};
 
-/// What every service is told, so that a run is short: how soon it notices that an answer will not come, and how soon its group
-/// notices that it is gone; and how long a classic group waits for the answer to a join that was lost. Defaults are 30 s, 45 s and 5 min.
+/// What every service is told, so that a run is short: how soon it notices that an answer will not come, by default 30 s.
 const COMMON: [&str; 2] = ["request.timeout.ms=5000", "socket.connection.setup.timeout.ms=3000"];
-const MEMBERS: [&str; 3] = ["session.timeout.ms=8000", "heartbeat.interval.ms=1000", "max.poll.interval.ms=15000"];
+
+/// What a member of a group is told on top, whatever the protocol: how long the others wait for one that has stopped reading, 30 s.
+const MEMBERS: [&str; 1] = ["max.poll.interval.ms=15000"];
+
+/// And what one of the classic protocol is told: how soon its group notices that it is gone, by default 45 s. In the consumer protocol
+/// that is the broker's to say, see [`crate::place`].
+const CLASSIC_MEMBERS: [&str; 2] = ["session.timeout.ms=8000", "heartbeat.interval.ms=1000"];
+
+/// How the members of a group agree on who reads what, as `group.protocol` has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum GroupProtocol {
+    /// The members agree among themselves, after a JoinGroup of each.
+    Classic,
+    /// The coordinator assigns (KIP-848).
+    Consumer,
+}
+
+impl GroupProtocol {
+    /// The settings of a member.
+    fn settings(self) -> impl Iterator<Item = String> {
+        let (name, further) = match self {
+            Self::Classic => ("classic", &CLASSIC_MEMBERS[..]),
+            Self::Consumer => ("consumer", &[][..]),
+        };
+        let further = MEMBERS.iter().chain(further).map(|setting| (*setting).to_owned());
+        further.chain([format!("group.protocol={name}")])
+    }
+}
+
+/// What a fleet is like.
+#[derive(Debug, Clone)]
+pub(crate) struct Shape {
+    /// Orders a second.
+    pub(crate) rate: f64,
+    /// Instances of fulfilment when nothing storms.
+    pub(crate) instances: usize,
+    /// Of both groups.
+    pub(crate) protocol: GroupProtocol,
+    /// Further `KEY=VALUE` for fulfilment, `{n}` in them is the instance, counted from 1.
+    pub(crate) settings: Vec<String>,
+}
 
 /// What all services have in common.
 pub(crate) struct Fleet {
     executable: PathBuf,
     properties: PathBuf,
-    settings: Vec<String>,
+    shape: Shape,
     producer: Service,
     fulfillment: Vec<Service>,
     consumer: Service,
@@ -38,34 +77,28 @@ impl AuditFiles {
 }
 
 impl Fleet {
-    /// Starts all of them. `settings` are further `KEY=VALUE` for fulfilment, `{n}` in them is the instance.
-    pub(crate) fn start(
-        executable: &Path,
-        place: &Place,
-        dir: &Path,
-        (rate, instances): (f64, usize),
-        settings: &[String],
-    ) -> Self {
+    /// Starts all of them.
+    pub(crate) fn start(executable: &Path, place: &Place, dir: &Path, shape: &Shape) -> Self {
         let files = AuditFiles::in_folder(dir);
         let properties = place.properties("any").with_file_name("");
         let spec = |name: &str, further: Vec<OsString>| spec(executable, &properties, name, name, further);
         let flag = |name: &str, value: &Path| [OsString::from(name), value.into()];
         let mut producing = flag("--audit", &files.acknowledged).to_vec();
-        producing.extend(["--rate".into(), rate.to_string().into()]);
+        producing.extend(["--rate".into(), shape.rate.to_string().into()]);
         let mut showing = flag("--audit", &files.shown).to_vec();
         showing.extend(["--format".into(), "quiet".into()]);
-        showing.extend(set(MEMBERS.iter().copied().chain(["group.instance.id=picklist-consumer-1"])));
+        showing.extend(set(shape.protocol.settings().chain(["group.instance.id=picklist-consumer-1".to_owned()])));
         showing.extend(set(["isolation.level=read_committed"]));
         let logs = dir.join("logs");
         let mut fleet = Self {
             executable: executable.to_owned(),
             properties: properties.clone(),
-            settings: settings.to_vec(),
+            shape: shape.clone(),
             producer: Service::start(spec("order-producer", producing), &logs),
             consumer: Service::start(spec("picklist-consumer", showing), &logs),
             fulfillment: Vec::new(),
         };
-        fleet.fulfillment = (0..instances).map(|instance| fleet.start_fulfillment(instance, &logs)).collect();
+        fleet.fulfillment = (0..shape.instances).map(|instance| fleet.start_fulfillment(instance, &logs)).collect();
         fleet
     }
 
@@ -73,9 +106,13 @@ impl Fleet {
     pub(crate) fn start_fulfillment(&self, instance: usize, logs: &Path) -> Service {
         let service = "fulfillment-service";
         let name = format!("{service}-{}", instance + 1);
-        let mut further = set(MEMBERS.iter().map(|setting| (*setting).to_owned()));
+        let mut further = set(self.shape.protocol.settings());
         further.extend(set([format!("group.instance.id={name}")]));
-        further.extend(set(self.settings.iter().map(|setting| setting.replace("{n}", &(instance + 1).to_string()))));
+        further.extend(set(self
+            .shape
+            .settings
+            .iter()
+            .map(|setting| setting.replace("{n}", &(instance + 1).to_string()))));
         Service::start(spec(&self.executable, &self.properties, service, &name, further), logs)
     }
 

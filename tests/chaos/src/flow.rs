@@ -17,6 +17,9 @@ const LOOK: Duration = Duration::from_millis(20);
 /// Read at once.
 const PIECE: usize = 64 * 1024;
 
+/// Of a UUID's text. A line that does not begin with as many characters was torn when its writer was killed; nobody counts it.
+pub(crate) const ORDER_ID_LENGTH: usize = 36;
+
 /// What the two audit files say, and when they said it. Pure.
 #[derive(Debug)]
 pub(crate) struct Flow {
@@ -126,9 +129,7 @@ pub(crate) fn follow(acknowledged: PathBuf, shown: PathBuf, partitions: usize) -
             // A line that is new was written after the look before; counted from now, it could pass for newer than a fault.
             let before = std::mem::replace(&mut looked, Instant::now());
             producers.read().await.iter().for_each(|order| flow.acknowledged(order, before));
-            for line in devices.read().await {
-                flow.shown(line.split(' ').next().unwrap_or_default());
-            }
+            devices.read().await.iter().for_each(|order| flow.shown(order));
             let seen = Seen {
                 overcome: flow.overcome(),
                 acknowledged: flow.acknowledged,
@@ -154,7 +155,7 @@ impl Lines {
         Self { path: path.into(), file: None, torn: Vec::new() }
     }
 
-    /// What was added; nothing when the file cannot be read (yet).
+    /// The order of each line that was added; nothing when the file cannot be read (yet).
     async fn read(&mut self) -> Vec<String> {
         if self.file.is_none() {
             self.file = File::open(&self.path).await.ok();
@@ -166,7 +167,9 @@ impl Lines {
             self.torn.extend_from_slice(&piece[..length]);
             let Some(end) = self.torn.iter().rposition(|byte| *byte == b'\n') else { continue };
             let whole: Vec<u8> = self.torn.drain(..=end).collect();
-            lines.extend(String::from_utf8_lossy(&whole).lines().filter(|line| !line.is_empty()).map(str::to_owned));
+            let whole = String::from_utf8_lossy(&whole);
+            let orders = whole.lines().filter_map(|line| line.split(' ').next());
+            lines.extend(orders.filter(|order| order.len() == ORDER_ID_LENGTH).map(str::to_owned));
         }
         lines
     }
@@ -223,9 +226,11 @@ mod tests {
         let path = folder.path().join("audit");
         let mut lines = Lines::of(&path);
         assert!(lines.read().await.is_empty());
-        std::fs::write(&path, "one\ntwo\nthr").unwrap();
-        assert_eq!(lines.read().await, ["one", "two"]);
-        std::fs::write(&path, "one\ntwo\nthree\n").unwrap();
-        assert_eq!(lines.read().await, ["three"]);
+        let [one, two, three] = ["1", "2", "3"].map(|digit| digit.repeat(ORDER_ID_LENGTH));
+        let torn = &three[..7];
+        std::fs::write(&path, format!("{one}\n{two} its-list\n{torn}")).unwrap();
+        assert_eq!(lines.read().await, [one.as_str(), &two]);
+        std::fs::write(&path, format!("{one}\n{two} its-list\n{three}\n{torn}{one}\n")).unwrap();
+        assert_eq!(lines.read().await, [three]);
     }
 }

@@ -22,7 +22,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::plan::Size;
+use crate::fleet::{GroupProtocol, Shape};
 use crate::run::{Report, Settings, run};
 
 /// Examples of each kind of violation that are printed; all of them are in the run's folder.
@@ -50,7 +50,7 @@ pub(crate) enum ChaosError {
     /// A file, a port or a process.
     #[error("{0}")]
     Io(#[from] std::io::Error),
-    /// Ctrl-C.
+    /// Ctrl-C, or SIGTERM.
     #[error("interrupted")]
     Interrupted,
 }
@@ -79,6 +79,10 @@ struct Args {
     #[arg(long, value_name = "R", default_value_t = 200.0)]
     rate: f64,
 
+    /// How the groups of fulfilment and of the device agree on who reads what
+    #[arg(long, value_name = "NAME", default_value = "consumer")]
+    group_protocol: GroupProtocol,
+
     /// A further setting for each instance of fulfilment, in which {n} is its number; may be given again
     #[arg(long, value_name = "KEY=VALUE", default_values_t = FULFILLMENT.map(str::to_owned))]
     set: Vec<String>,
@@ -104,25 +108,28 @@ struct Args {
 async fn main() -> ExitCode {
     let args = Args::parse();
     let seed = args.seed.unwrap_or_else(|| fastrand::u64(..));
-    let size = Size { brokers: args.brokers.into(), instances: args.instances.into() };
-    if args.plan {
-        for step in plan::plan(seed, args.faults, size) {
-            let faults: Vec<String> = step.faults.iter().map(|(at, fault)| format!("{fault} (after {at:?})")).collect();
-            println!("{:?} of peace, then {}", step.pause, faults.join(" and "));
-        }
-        return ExitCode::SUCCESS;
-    }
-    println!("chaos: {} faults, seed {seed}, logs in {}", args.faults, args.dir.display());
     let settings = Settings {
         root: args.root,
         executable: args.executable,
         dir: args.dir,
         faults: args.faults,
         seed,
-        size,
-        rate: args.rate,
-        settings: args.set,
+        brokers: args.brokers.into(),
+        fleet: Shape {
+            rate: args.rate,
+            instances: args.instances.into(),
+            protocol: args.group_protocol,
+            settings: args.set,
+        },
     };
+    if args.plan {
+        for step in plan::plan(seed, settings.faults, settings.size()) {
+            let faults: Vec<String> = step.faults.iter().map(|(at, fault)| format!("{fault} (after {at:?})")).collect();
+            println!("{:?} of peace, then {}", step.pause, faults.join(" and "));
+        }
+        return ExitCode::SUCCESS;
+    }
+    println!("chaos: {} faults, seed {seed}, logs in {}", settings.faults, settings.dir.display());
     match run(&settings).await {
         Ok(report) => print(&report, &settings),
         Err(error) => {

@@ -26,13 +26,15 @@ const TOKEN_SECONDS: &str = "20";
 /// How long the cluster may take until every replica is in sync again.
 const IN_SYNC_WITHIN: Duration = Duration::from_secs(120);
 
-/// Kafka's settings that make a run short: how soon the controller and the coordinators notice that somebody is gone. Defaults
-/// are 9 s, 45 s and 10 s.
-const BROKER_SETTINGS: [&str; 5] = [
+/// Kafka's settings that make a run short: how soon the controller and the coordinators notice that somebody is gone, and how often a
+/// member of the consumer protocol hears what is new. Defaults are 9 s, 45 s, 10 s and 5 s.
+const BROKER_SETTINGS: [&str; 7] = [
     "broker.session.timeout.ms=4000",
     "broker.heartbeat.interval.ms=500",
     "group.consumer.min.session.timeout.ms=8000",
     "group.consumer.session.timeout.ms=8000",
+    "group.consumer.min.heartbeat.interval.ms=1000",
+    "group.consumer.heartbeat.interval.ms=1000",
     "transaction.abort.timed.out.transaction.cleanup.interval.ms=1000",
 ];
 

@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Mutex, oneshot, watch};
 
 use crate::ChaosError;
 use crate::audit::{Books, Violation, audit};
 use crate::faults::Victims;
-use crate::fleet::{AuditFiles, Fleet, Outcome};
-use crate::flow::{self, Seen};
+use crate::fleet::{AuditFiles, Fleet, Outcome, Shape};
+use crate::flow::{self, ORDER_ID_LENGTH, Seen};
 use crate::place::Place;
 use crate::plan::{Fault, Size, Step, plan};
 use crate::table::Table;
@@ -37,12 +38,17 @@ pub(crate) struct Settings {
     pub(crate) faults: usize,
     /// Of the plan.
     pub(crate) seed: u64,
-    /// Brokers and instances of fulfilment.
-    pub(crate) size: Size,
-    /// Orders a second.
-    pub(crate) rate: f64,
-    /// Further `KEY=VALUE` for fulfilment.
-    pub(crate) settings: Vec<String>,
+    /// Brokers.
+    pub(crate) brokers: usize,
+    /// The services.
+    pub(crate) fleet: Shape,
+}
+
+impl Settings {
+    /// What the plan has to know.
+    pub(crate) fn size(&self) -> Size {
+        Size { brokers: self.brokers, instances: self.fleet.instances }
+    }
 }
 
 /// What became of a run.
@@ -66,19 +72,33 @@ pub(crate) struct Report {
 /// The run could not be made. That an order was lost is no error but in the report.
 pub(crate) async fn run(settings: &Settings) -> Result<Report, ChaosError> {
     std::fs::create_dir_all(settings.dir.join("logs"))?;
-    let place = Place::start(&settings.root, &settings.dir, settings.size.brokers, PARTITIONS).await?;
+    let place = Place::start(&settings.root, &settings.dir, settings.brokers, PARTITIONS).await?;
     let result = tokio::select! {
         result = on(&place, settings) => result,
-        _ = tokio::signal::ctrl_c() => Err(ChaosError::Interrupted),
+        () = interrupted() => Err(ChaosError::Interrupted),
     };
     place.stop().await;
     result
 }
 
+/// Ctrl-C, or the SIGTERM of whoever started this.
+async fn interrupted() {
+    let mut terminated = signal(SignalKind::terminate()).ok();
+    let terminated = async {
+        match &mut terminated {
+            Some(terminated) => terminated.recv().await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = terminated => {}
+    }
+}
+
 async fn on(place: &Place, settings: &Settings) -> Result<Report, ChaosError> {
     let mut report = Report::default();
-    let load = (settings.rate, settings.size.instances);
-    let fleet = Fleet::start(&settings.executable, place, &settings.dir, load, &settings.settings);
+    let fleet = Fleet::start(&settings.executable, place, &settings.dir, &settings.fleet);
     let files = AuditFiles::in_folder(&settings.dir);
     let mut seen = flow::follow(files.acknowledged.clone(), files.shown.clone(), PARTITIONS);
     let moving = overcome(&mut seen, Instant::now(), FIRST_ORDERS_WITHIN).await;
@@ -87,7 +107,7 @@ async fn on(place: &Place, settings: &Settings) -> Result<Report, ChaosError> {
     let logs = settings.dir.join("logs");
     let victims = Victims { place, fleet: &fleet, logs: &logs, brokers: Mutex::new(()) };
     let began = Instant::now();
-    for (number, step) in plan(settings.seed, settings.faults, settings.size).iter().enumerate() {
+    for (number, step) in plan(settings.seed, settings.faults, settings.size()).iter().enumerate() {
         tokio::time::sleep(step.pause).await;
         if let Err(stands) = carry_out(&victims, step, &seen, &mut report, began).await? {
             report.violations.push(format!("step {}: {stands}", number + 1));
@@ -98,7 +118,8 @@ async fn on(place: &Place, settings: &Settings) -> Result<Report, ChaosError> {
     place.in_sync().await?;
 
     let (rest, mut outcome) = fleet.dry_up().await;
-    drain(&mut seen, &mut report).await;
+    let written = lines(&files.acknowledged)?.len() as u64;
+    drain(&mut seen, written, &mut report).await;
     rest.stop(&mut outcome).await;
     close_the_books(place, &files, &mut report).await?;
     note(outcome, &mut report);
@@ -151,10 +172,12 @@ async fn overcome(seen: &mut watch::Receiver<Seen>, moment: Instant, within: Dur
     Some(moment.elapsed())
 }
 
-/// Waits until every acknowledged order has been shown, or nothing comes any more.
-async fn drain(seen: &mut watch::Receiver<Seen>, report: &mut Report) {
+/// Waits until every one of the `written` acknowledged orders has been shown, or nothing comes any more. What was seen last may be
+/// older than the last words of the producer, so it counts only once it has them.
+async fn drain(seen: &mut watch::Receiver<Seen>, written: u64, report: &mut Report) {
     loop {
-        if seen.borrow_and_update().under_way == 0 {
+        let now = *seen.borrow_and_update();
+        if now.acknowledged >= written && now.under_way == 0 {
             return;
         }
         if !matches!(tokio::time::timeout(STANDS_STILL_AFTER, seen.changed()).await, Ok(Ok(()))) {
@@ -203,5 +226,33 @@ fn lines(path: &Path) -> Result<Vec<String>, ChaosError> {
     Ok(whole.map(str::to_owned).collect())
 }
 
-/// Of a UUID's text.
-const ORDER_ID_LENGTH: usize = 36;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn orders_that_were_acknowledged_after_the_last_look_are_waited_for() {
+        let (sender, mut seen) = watch::channel(Seen { acknowledged: 7, shown: 7, ..Seen::default() });
+        let mut report = Report::default();
+        let draining = async {
+            drain(&mut seen, 9, &mut report).await;
+            seen.borrow().shown
+        };
+        let following = async {
+            tokio::task::yield_now().await;
+            sender.send_replace(Seen { acknowledged: 9, shown: 7, under_way: 2, ..Seen::default() });
+            tokio::task::yield_now().await;
+            sender.send_replace(Seen { acknowledged: 9, shown: 9, ..Seen::default() });
+        };
+        let (shown, ()) = tokio::join!(draining, following);
+        assert_eq!((shown, report.violations.len()), (9, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn orders_that_are_never_shown_are_a_violation() {
+        let (_sender, mut seen) = watch::channel(Seen { acknowledged: 9, shown: 7, under_way: 2, ..Seen::default() });
+        let mut report = Report::default();
+        drain(&mut seen, 9, &mut report).await;
+        assert_eq!(report.violations, ["2 acknowledged orders were not shown and nothing moves any more"]);
+    }
+}
