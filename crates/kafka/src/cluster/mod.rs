@@ -86,8 +86,8 @@ impl Cluster {
             let cluster = Self { inner };
             let demand = Arc::clone(&cluster.inner.demand);
             demand.refresh();
-            let slow = cluster.inner.pool.slow();
-            tokio::spawn(refresher::run(Arc::downgrade(&cluster.inner), demand, slow, retry, max_age));
+            let silence = cluster.inner.pool.silence();
+            tokio::spawn(refresher::run(Arc::downgrade(&cluster.inner), demand, silence, retry, max_age));
             let known = |metadata: &Metadata| metadata.brokers().next().is_some().then_some(());
             cluster.wait_for(waited, known, |last| cluster.unreachable(waited, last)).await?;
             Ok(cluster)

@@ -9,7 +9,6 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_rustls::rustls;
 use tracing::{debug, info, warn};
@@ -17,7 +16,7 @@ use tracing::{debug, info, warn};
 use super::ClusterError;
 use super::outage::{Notice, Outage};
 use crate::config::{ClientConfig, Endpoint, Transport};
-use crate::connection::{CloseReason, Connection, ConnectionOptions, dial};
+use crate::connection::{CloseReason, Connection, ConnectionOptions, Silence, dial};
 use crate::retry::RetryPolicy;
 use crate::sasl::{AuthenticationError, Login, keep_authenticated};
 use crate::{ConfigError, Sasl};
@@ -114,7 +113,7 @@ impl Pool {
                 client_id,
                 request_timeout: config.request_timeout,
                 max_frame_bytes: config.max_frame_bytes,
-                slow: Arc::default(),
+                silence: Arc::default(),
             },
             connect_timeout: config.connect_timeout,
             reconnect: config.reconnect,
@@ -133,12 +132,12 @@ impl Pool {
         lane: Lane,
     ) -> Result<Arc<Connection>, ClusterError> {
         let slot = self.slot(target, lane);
-        let attempts_before = match slot.live(endpoint) {
+        let attempts_before = match slot.live(endpoint, self.options.silence.since()) {
             Ok(connection) => return Ok(connection),
             Err(attempts) => attempts,
         };
         let _dialing = slot.dialing.lock().await;
-        let attempts_now = match slot.live(endpoint) {
+        let attempts_now = match slot.live(endpoint, self.options.silence.since()) {
             Ok(connection) => return Ok(connection),
             Err(attempts) => attempts,
         };
@@ -157,12 +156,12 @@ impl Pool {
 
     /// An open connection to `target`, if there is one.
     pub(super) fn existing(&self, target: &Target, endpoint: &Endpoint, lane: Lane) -> Option<Arc<Connection>> {
-        self.slot(target, lane).live(endpoint).ok()
+        self.slot(target, lane).live(endpoint, self.options.silence.since()).ok()
     }
 
-    /// Rings when a broker takes long to answer.
-    pub(super) fn slow(&self) -> Arc<Notify> {
-        Arc::clone(&self.options.slow)
+    /// What the connections have noticed of brokers that do not answer.
+    pub(super) fn silence(&self) -> Arc<Silence> {
+        Arc::clone(&self.options.silence)
     }
 
     /// Drops what is no longer in the cluster, and the bootstrap connections once brokers are known.
@@ -266,12 +265,18 @@ impl Slot {
         self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The connection, if it is open and leads to `endpoint`; else how many attempts have been made so far.
-    fn live(&self, endpoint: &Endpoint) -> Result<Arc<Connection>, u64> {
+    /// The connection, if it is open, leads to `endpoint` and is not one of those that fell silent with a request elsewhere that
+    /// has had no answer `since`; else how many attempts have been made so far.
+    fn live(&self, endpoint: &Endpoint, since: Option<Instant>) -> Result<Arc<Connection>, u64> {
         let mut current = self.current();
         let Some((leads_to, connection)) = &current.connection else { return Err(current.attempts) };
         match connection.closed() {
-            None if leads_to == endpoint => return Ok(Arc::clone(connection)),
+            None if leads_to == endpoint && since.is_none_or(|since| !connection.is_doubtful(since)) => {
+                return Ok(Arc::clone(connection));
+            }
+            None if leads_to == endpoint => {
+                debug!(broker = connection.broker(), "silent as long as another connection")
+            }
             None => debug!(broker = connection.broker(), %endpoint, "the broker moved"),
             // Brokers end idle connections; that is no news to anybody.
             Some(CloseReason::EndOfStream) => debug!(broker = connection.broker(), "the broker closed the connection"),
@@ -310,7 +315,7 @@ mod tests {
 
     use super::*;
     use crate::connection::ConnectionError;
-    use crate::connection::scripted::connected;
+    use crate::connection::scripted::{ScriptedBroker, connected, connected_with};
 
     #[tokio::test]
     async fn a_request_to_a_broker_that_left_the_cluster_is_given_up_at_once() {
@@ -325,5 +330,51 @@ mod tests {
         let error = answer.await.err().unwrap();
         assert!(matches!(error, ConnectionError::Closed { reason: CloseReason::Gone, .. }), "{error}");
         assert_eq!(error.written(), crate::error::Written::Maybe);
+    }
+
+    fn endpoint() -> Endpoint {
+        Endpoint { host: "localhost".to_owned(), port: 9092 }
+    }
+
+    /// An open connection in a lane of broker 7.
+    async fn in_lane(pool: &Pool, lane: Lane) -> (Arc<Connection>, ScriptedBroker) {
+        let (connection, broker) = connected_with(&pool.options).await;
+        let slot = pool.slot(&Target::Broker(7), lane);
+        slot.current().connection = Some((endpoint(), Arc::clone(&connection)));
+        (connection, broker)
+    }
+
+    async fn ask(connection: &Arc<Connection>) -> tokio::task::JoinHandle<bool> {
+        let answer = connection.send(MetadataRequest::default()).await.unwrap();
+        tokio::spawn(async move { answer.await.is_ok() })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn connections_that_fell_silent_with_an_unanswered_one_are_not_used_again() {
+        let pool = Pool::new(&ClientConfig::new(["localhost:9092"])).unwrap();
+        let (producing, _swallows) = in_lane(&pool, Lane::Produce).await;
+        let (_idle, _silent) = in_lane(&pool, Lane::Coordinator).await;
+        let (general, mut answers) = in_lane(&pool, Lane::General).await;
+        let join = Lane::Join(ConsumerId::next());
+        let (joining, _holds_back) = in_lane(&pool, join).await;
+        let is_used = |lane| pool.existing(&Target::Broker(7), &endpoint(), lane).is_some();
+        let still_waits = ask(&joining).await;
+        tokio::time::advance(std::time::Duration::from_millis(10)).await;
+
+        let unanswered = ask(&producing).await;
+        assert!(is_used(Lane::Coordinator), "nothing is wrong yet");
+        tokio::time::advance(std::time::Duration::from_millis(10)).await;
+        let asked = ask(&general).await;
+        let arrived = answers.expect(ApiKey::Metadata).await;
+        answers.answer(&arrived, &kafka_protocol::messages::MetadataResponse::default()).await;
+        assert!(asked.await.unwrap());
+
+        // That of the join, and that of the produce request.
+        pool.silence().noticed().await;
+        pool.silence().noticed().await;
+        assert!(!is_used(Lane::Coordinator), "it has been silent as long");
+        assert!(is_used(Lane::General), "it has answered since");
+        assert!(is_used(Lane::Produce) && is_used(join), "what waits for an answer has a bound of its own");
+        assert!(!still_waits.is_finished() && !unanswered.is_finished());
     }
 }

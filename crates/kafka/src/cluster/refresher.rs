@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep_until};
 use tracing::debug;
 
 use super::{ClusterError, Connection, Inner};
+use crate::connection::Silence;
 use crate::error::ErrorCode;
 use crate::retry::RetryPolicy;
 
@@ -112,7 +113,7 @@ impl Pace {
 pub(super) async fn run(
     inner: Weak<Inner>,
     demand: Arc<Demand>,
-    slow: Arc<Notify>,
+    silence: Arc<Silence>,
     policy: RetryPolicy,
     max_age: Duration,
 ) {
@@ -130,7 +131,7 @@ pub(super) async fn run(
             tokio::select! {
                 () = sleep_until(at) => {}
                 () = demand.asked.notified() => continue,
-                () = slow.notified() => {
+                () = silence.noticed() => {
                     demand.refresh();
                     continue;
                 }

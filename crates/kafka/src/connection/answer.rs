@@ -20,7 +20,7 @@ use super::call::{Call, Reply};
 use super::error::{CloseReason, ConnectionError};
 use super::versions::is_flexible;
 use super::wire::WireState;
-use super::{Connection, api_of};
+use super::{Connection, Silence, api_of};
 use crate::error::Written;
 
 /// Requests sent and not yet answered or given up.
@@ -34,6 +34,10 @@ impl InFlight {
     pub(super) fn enter(self: &Arc<Self>) -> InFlightGuard {
         self.count.fetch_add(1, Ordering::AcqRel);
         InFlightGuard(Arc::clone(self))
+    }
+
+    pub(super) fn is_zero(&self) -> bool {
+        self.count.load(Ordering::Acquire) == 0
     }
 
     /// Waits for zero. Only meaningful while nobody can enter.
@@ -60,8 +64,9 @@ impl Drop for InFlightGuard {
     }
 }
 
-/// An answer that takes so long is a reason to ask other brokers whether this one is still in the cluster. One that is stopped or
-/// cut off says nothing itself, and the request's own bound is much longer than an election.
+/// An answer that takes so long is a reason to ask other brokers whether this one is still in the cluster, and to doubt connections
+/// that have been silent as long. A broker that is stopped or cut off says nothing itself, and the request's own bound is
+/// much longer than an election.
 pub(super) const SLOW: Duration = Duration::from_secs(3);
 
 type Exchange = BoxFuture<'static, Result<Reply, RequestError>>;
@@ -87,7 +92,7 @@ pub(super) struct Pending {
     timeout: Duration,
     deadline: Instant,
     wire: Arc<WireState>,
-    slow: Arc<Notify>,
+    silence: Arc<Silence>,
     exchange: Exchange,
     _in_flight: InFlightGuard,
 }
@@ -95,10 +100,11 @@ pub(super) struct Pending {
 impl Pending {
     /// The answer's body, undecoded.
     pub(super) async fn body(&mut self) -> Result<Bytes, ConnectionError> {
-        let slow_at = Instant::now() + SLOW;
+        let written = self.deadline - self.timeout;
+        let slow_at = written + SLOW;
         let outcome = match timeout_at(self.deadline.min(slow_at), &mut self.exchange).await {
             Err(_) if slow_at < self.deadline => {
-                self.slow.notify_one();
+                self.silence.notice(written);
                 timeout_at(self.deadline, &mut self.exchange).await
             }
             outcome => outcome,
@@ -210,7 +216,7 @@ impl Connection {
             timeout: deadline.saturating_duration_since(Instant::now()),
             deadline,
             wire: Arc::clone(&self.wire),
-            slow: Arc::clone(&self.slow),
+            silence: Arc::clone(&self.silence),
             exchange,
             _in_flight: self.in_flight.enter(),
         };

@@ -16,6 +16,7 @@ mod error;
 mod recorded;
 #[cfg(test)]
 pub(crate) mod scripted;
+mod silence;
 #[cfg(test)]
 mod tests;
 mod versions;
@@ -28,13 +29,14 @@ use std::time::Duration;
 use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, ApiVersionsResponse};
 use kafka_protocol::protocol::{Request, StrBytes};
 use rskafka::messenger::Messenger;
-use tokio::sync::{Mutex, MutexGuard, Notify};
+use tokio::sync::{Mutex, MutexGuard};
 use tokio::time::{Instant, timeout_at};
 use tracing::debug;
 
 pub(crate) use answer::Answer;
 pub(crate) use dial::dial;
 pub use error::{CloseReason, ConnectionError};
+pub(crate) use silence::Silence;
 pub(crate) use wire::Stream;
 
 use self::answer::InFlight;
@@ -52,8 +54,8 @@ pub(crate) struct ConnectionOptions {
     pub(crate) client_id: Arc<str>,
     pub(crate) request_timeout: Duration,
     pub(crate) max_frame_bytes: usize,
-    /// Rung when an answer takes long enough to ask the others whether the broker is still there.
-    pub(crate) slow: Arc<Notify>,
+    /// Where a request that is not answered soon is told.
+    pub(crate) silence: Arc<Silence>,
 }
 
 /// An open connection, versions known. Dropping the last reference closes it.
@@ -64,7 +66,7 @@ pub(crate) struct Connection {
     wire: Arc<WireState>,
     versions: Versions,
     request_timeout: Duration,
-    slow: Arc<Notify>,
+    silence: Arc<Silence>,
     /// Held while a frame is written, and for the length of a SASL exchange.
     gate: Mutex<()>,
     in_flight: Arc<InFlight>,
@@ -90,7 +92,7 @@ impl Connection {
             wire,
             versions: Versions::default(),
             request_timeout: options.request_timeout,
-            slow: Arc::clone(&options.slow),
+            silence: Arc::clone(&options.silence),
             gate: Mutex::new(()),
             in_flight: Arc::new(InFlight::default()),
         };
@@ -251,6 +253,11 @@ impl Connection {
     /// Why the connection ended, if it did. One that the broker closed while idle is noticed without a request.
     pub(crate) fn closed(&self) -> Option<CloseReason> {
         self.wire.closed()
+    }
+
+    /// Whether nothing has come since `moment` though nothing is waited for: it need not be dead, but nobody knows.
+    pub(crate) fn is_doubtful(&self, moment: Instant) -> bool {
+        self.in_flight.is_zero() && self.wire.heard() < moment
     }
 
     /// Waits for the connection to end, without keeping it open.

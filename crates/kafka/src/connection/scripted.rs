@@ -52,15 +52,19 @@ pub(crate) fn options() -> ConnectionOptions {
         client_id: "tester".into(),
         request_timeout: std::time::Duration::from_secs(30),
         max_frame_bytes: 64 * 1024,
-        slow: std::sync::Arc::default(),
+        silence: std::sync::Arc::default(),
     }
 }
 
 /// A connection that has been opened, and the broker at its other end.
 pub(crate) async fn connected() -> (std::sync::Arc<Connection>, ScriptedBroker) {
+    connected_with(&options()).await
+}
+
+/// [`connected`], for a client with these options.
+pub(crate) async fn connected_with(options: &ConnectionOptions) -> (std::sync::Arc<Connection>, ScriptedBroker) {
     let (client, mut broker) = ScriptedBroker::new();
-    let options = options();
-    let opening = Connection::open(Box::new(client), "7 (scripted:9092)".to_owned(), &options);
+    let opening = Connection::open(Box::new(client), "7 (scripted:9092)".to_owned(), options);
     let (connection, ()) = tokio::join!(opening, broker.answer_versions());
     (std::sync::Arc::new(connection.unwrap()), broker)
 }

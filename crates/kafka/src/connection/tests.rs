@@ -315,7 +315,7 @@ async fn an_answer_that_takes_long_rings_for_somebody_to_ask_whether_the_broker_
     let connection = connection.unwrap();
     let began = Instant::now();
     let answer = tokio::spawn(connection.send(MetadataRequest::default()).await.unwrap());
-    options.slow.notified().await;
+    options.silence.noticed().await;
     assert_eq!(began.elapsed().as_secs(), 3);
     // It is still waited for.
     let arrived = broker.expect(ApiKey::Metadata).await;

@@ -8,10 +8,12 @@ use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use futures::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, BufReader, ReadBuf};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::CloseReason;
 
@@ -27,18 +29,37 @@ const WRITE_BUFFER_BYTES: usize = 16 * 1024;
 /// What the connection can see of its stream while the messenger owns it.
 pub(super) struct WireState {
     flushed_frames: AtomicU64,
+    opened: Instant,
+    /// When bytes last came, in milliseconds since then.
+    heard: AtomicU64,
     reader: AtomicWaker,
     closed: watch::Sender<Option<CloseReason>>,
 }
 
 impl WireState {
     pub(super) fn new() -> Self {
-        Self { flushed_frames: AtomicU64::new(0), reader: AtomicWaker::new(), closed: watch::Sender::new(None) }
+        Self {
+            flushed_frames: AtomicU64::new(0),
+            opened: Instant::now(),
+            heard: AtomicU64::new(0),
+            reader: AtomicWaker::new(),
+            closed: watch::Sender::new(None),
+        }
     }
 
     /// How many frames have been handed to the network whole.
     pub(super) fn flushed_frames(&self) -> u64 {
         self.flushed_frames.load(Ordering::Acquire)
+    }
+
+    /// When bytes last came, to the millisecond; when it was opened, if none have.
+    pub(super) fn heard(&self) -> Instant {
+        self.opened + Duration::from_millis(self.heard.load(Ordering::Acquire))
+    }
+
+    fn hear(&self) {
+        let since = u64::try_from(self.opened.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.heard.store(since, Ordering::Release);
     }
 
     /// Ends the stream for both directions. The first reason stays.
@@ -128,8 +149,12 @@ impl AsyncRead for Wire {
         self.state.check()?;
         let before = buf.filled().len();
         let outcome = Pin::new(&mut self.stream).poll_read(cx, buf);
-        if matches!(outcome, Poll::Ready(Ok(()))) && buf.filled().len() == before && buf.remaining() > 0 {
-            self.state.close(CloseReason::EndOfStream);
+        if matches!(outcome, Poll::Ready(Ok(()))) {
+            if buf.filled().len() > before {
+                self.state.hear();
+            } else if buf.remaining() > 0 {
+                self.state.close(CloseReason::EndOfStream);
+            }
         }
         self.note(outcome)
     }
