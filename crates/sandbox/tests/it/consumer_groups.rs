@@ -17,7 +17,7 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
 
-use crate::wire::{Broker, Wire, sandbox_with};
+use crate::wire::{Ability, Broker, Wire, sandbox_with};
 
 pub(crate) const OK: i16 = 0;
 const VERSION: i16 = 1;
@@ -182,7 +182,7 @@ pub(crate) async fn describe(broker: &Broker) -> DescribedGroup {
 
 #[tokio::test]
 async fn a_partition_goes_to_a_new_member_once_the_old_one_says_that_it_gave_it_up() {
-    let broker = Broker::start().await;
+    let Some(broker) = Broker::start_with_ability(Ability::ConsumerGroups).await else { return };
     let (mut first, mut second) = (Member::new(&broker, "a").await, Member::new(&broker, "b").await);
     let joined = first.join().await;
     assert_eq!((joined.error_code, joined.member_id.as_deref()), (OK, Some("a")));
@@ -227,7 +227,7 @@ async fn a_partition_goes_to_a_new_member_once_the_old_one_says_that_it_gave_it_
 
 #[tokio::test]
 async fn an_epoch_that_is_not_the_members_is_fenced() {
-    let broker = Broker::start().await;
+    let Some(broker) = Broker::start_with_ability(Ability::ConsumerGroups).await else { return };
     let mut member = Member::new(&broker, "a").await;
     member.join().await;
     let epoch = member.epoch;
@@ -249,7 +249,7 @@ async fn an_epoch_that_is_not_the_members_is_fenced() {
 
 #[tokio::test]
 async fn positions_are_committed_under_an_epoch_in_which_the_partition_was_the_members() {
-    let broker = Broker::start().await;
+    let Some(broker) = Broker::start_with_ability(Ability::ConsumerGroups).await else { return };
     let mut first = Member::new(&broker, "a").await;
     first.join().await;
     let epoch = first.epoch;
@@ -288,7 +288,7 @@ async fn positions_are_committed_under_an_epoch_in_which_the_partition_was_the_m
 
 #[tokio::test]
 async fn a_static_member_that_left_for_a_while_comes_back_to_its_partitions() {
-    let broker = Broker::start().await;
+    let Some(broker) = Broker::start_with_ability(Ability::ConsumerGroups).await else { return };
     let mut old = Member::with_instance(&broker, "a", "till-1").await;
     let mut new = Member::with_instance(&broker, "b", "till-1").await;
     old.join().await;
@@ -313,7 +313,7 @@ async fn a_static_member_that_left_for_a_while_comes_back_to_its_partitions() {
 
 #[tokio::test]
 async fn a_pattern_finds_topics_by_their_whole_names() {
-    let broker = Broker::start().await;
+    let Some(broker) = Broker::start_with_ability(Ability::ConsumerGroups).await else { return };
     let mut member = Member::new(&broker, "a").await;
     let bad = member.joining_by_pattern("((");
     assert_eq!(member.error_of(bad).await, code(ResponseError::InvalidRegularExpression));
@@ -332,7 +332,7 @@ async fn a_pattern_finds_topics_by_their_whole_names() {
 
 #[tokio::test]
 async fn a_request_that_says_too_little_or_nonsense_is_refused() {
-    let broker = Broker::start().await;
+    let Some(broker) = Broker::start_with_ability(Ability::ConsumerGroups).await else { return };
     let mut member = Member::new(&broker, "a").await;
     let invalid = [
         member.joining().with_member_id(text("")),
@@ -362,7 +362,7 @@ async fn a_request_that_says_too_little_or_nonsense_is_refused() {
 
 #[tokio::test]
 async fn whoever_asks_for_ranges_gets_them() {
-    let broker = Broker::start().await;
+    let Some(broker) = Broker::start_with_ability(Ability::ConsumerGroups).await else { return };
     let (mut first, mut second) = (Member::new(&broker, "a").await, Member::new(&broker, "b").await);
     for member in [&mut first, &mut second] {
         let request = member.joining().with_server_assignor(Some(text("range")));
@@ -379,7 +379,7 @@ async fn whoever_asks_for_ranges_gets_them() {
 
 #[tokio::test]
 async fn a_group_is_listed_by_its_kind_and_deleted_without_members() {
-    let broker = Broker::start().await;
+    let Some(broker) = Broker::start_with_ability(Ability::ConsumerGroups).await else { return };
     let mut member = Member::new(&broker, "a").await;
     member.join().await;
     let mut wire = Wire::open(&broker).await;
@@ -407,7 +407,7 @@ async fn a_group_is_listed_by_its_kind_and_deleted_without_members() {
 
 #[tokio::test]
 async fn a_group_without_members_may_change_its_protocol_and_keeps_its_positions() {
-    let broker = Broker::start().await;
+    let Some(broker) = Broker::start_with_ability(Ability::ConsumerGroups).await else { return };
     let mut member = Member::new(&broker, "a").await;
     member.join().await;
     assert_eq!(member.commit(0, member.epoch, 9).await, OK);

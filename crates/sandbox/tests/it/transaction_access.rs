@@ -10,7 +10,7 @@ use kafka_protocol::messages::*;
 use kafka_protocol::protocol::StrBytes;
 use sandbox::{Sandbox, TopicSpec};
 
-use crate::wire::{Wire, sandbox_with};
+use crate::wire::{Ability, Wire, sandbox_with};
 
 const ORDERS: &str = "grocery.orders.v1";
 const LISTS: &str = "grocery.picklist.v1";
@@ -61,6 +61,9 @@ async fn initialize(wire: &mut Wire, transactional_id: &str) -> Result<(Producer
 
 #[tokio::test]
 async fn fulfillment_service_has_transactions_of_its_own_for_its_own_work() {
+    if !Ability::TransactionsOfVersion2.is_there().await {
+        return;
+    }
     let (_sandbox, mut wire) = fulfillment_service().await;
     let refused = TRANSACTIONAL_ID_AUTHORIZATION_FAILED;
     assert_eq!(initialize(&mut wire, "order-producer-7").await, Err(refused));

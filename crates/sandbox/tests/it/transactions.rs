@@ -10,7 +10,7 @@ use kafka_protocol::messages::*;
 use kafka_protocol::protocol::StrBytes;
 
 use crate::payments::{Payments, transactional};
-use crate::wire::{Broker, Wire, batch};
+use crate::wire::{Ability, Broker, Wire, batch};
 
 const COMMIT: bool = true;
 const ABORT: bool = false;
@@ -40,7 +40,7 @@ fn marker(kind: u8) -> [u8; 17] {
 
 #[tokio::test]
 async fn records_are_committed_when_the_marker_is_written() {
-    let broker = Broker::start().await;
+    let Some(broker) = Broker::start_with_ability(Ability::TransactionsOfVersion2).await else { return };
     let mut payments = Payments::start(&broker).await;
     payments.produce(b"one", 12).await;
     let early = payments.read(0, 1).await;
@@ -64,7 +64,7 @@ async fn records_are_committed_when_the_marker_is_written() {
 
 #[tokio::test]
 async fn an_aborted_transaction_is_named_to_readers_of_committed_records() {
-    let broker = Broker::start().await;
+    let Some(broker) = Broker::start_with_ability(Ability::TransactionsOfVersion2).await else { return };
     let mut payments = Payments::start(&broker).await;
     payments.produce(b"one", 12).await;
     payments.end(ABORT).await;
@@ -83,7 +83,7 @@ async fn an_aborted_transaction_is_named_to_readers_of_committed_records() {
 
 #[tokio::test]
 async fn the_end_of_a_transaction_wakes_readers_of_committed_records_and_moves_their_end() {
-    let broker = Broker::start().await;
+    let Some(broker) = Broker::start_with_ability(Ability::TransactionsOfVersion2).await else { return };
     let mut payments = Payments::start(&broker).await;
     payments.produce(b"one", 12).await;
     let orders = TopicName(StrBytes::from_string(broker.orders.clone()));
@@ -125,7 +125,7 @@ async fn the_end_of_a_transaction_wakes_readers_of_committed_records_and_moves_t
 
 #[tokio::test]
 async fn whoever_comes_later_fences_whoever_was_there() {
-    let broker = Broker::start().await;
+    let Some(broker) = Broker::start_with_ability(Ability::TransactionsOfVersion2).await else { return };
     let mut payments = Payments::start(&broker).await;
     payments.produce(b"one", 12).await;
     assert_eq!(payments.try_initialize(None, 5).await, (CONCURRENT_TRANSACTIONS, -1, -1));
@@ -169,7 +169,7 @@ async fn a_producer_that_says_who_it_is_keeps_its_place() {
 
 #[tokio::test]
 async fn in_version_2_each_end_bumps_the_epoch_and_a_retry_names_the_one_before() {
-    let broker = Broker::start().await;
+    let Some(broker) = Broker::start_with_ability(Ability::TransactionsOfVersion2).await else { return };
     let mut payments = Payments::start(&broker).await;
     let (producer, epoch) = (payments.producer.0, payments.epoch);
     // Empty
@@ -238,7 +238,7 @@ async fn before_version_12_a_partition_must_have_been_added() {
 
 #[tokio::test]
 async fn a_producer_that_is_unknown_or_out_of_place_is_refused() {
-    let broker = Broker::start().await;
+    let Some(broker) = Broker::start_with_ability(Ability::TransactionsOfVersion2).await else { return };
     let mut payments = Payments::start(&broker).await;
     let (id, producer) = (payments.id.clone(), payments.producer);
     payments.sequence = 3;
@@ -270,7 +270,7 @@ async fn a_producer_that_is_unknown_or_out_of_place_is_refused() {
 
 #[tokio::test]
 async fn a_transaction_that_takes_too_long_is_aborted_and_its_producer_may_come_back() {
-    let broker = Broker::start().await;
+    let Some(broker) = Broker::start_with_ability(Ability::TransactionsOfVersion2).await else { return };
     let mut payments = Payments::start(&broker).await;
     payments.timeout_ms = 100;
     let old = (payments.producer, payments.epoch + 1);
@@ -288,7 +288,7 @@ async fn a_transaction_that_takes_too_long_is_aborted_and_its_producer_may_come_
 
 #[tokio::test]
 async fn what_is_going_on_is_told() {
-    let broker = Broker::start().await;
+    let Some(broker) = Broker::start_with_ability(Ability::TransactionsOfVersion2).await else { return };
     let mut payments = Payments::start(&broker).await;
     let orders = TopicName(StrBytes::from_string(broker.orders.clone()));
     let topic = TopicRequest::default().with_name(orders.clone()).with_partition_indexes(vec![0]);
@@ -337,7 +337,7 @@ async fn what_is_going_on_is_told() {
 
 #[tokio::test]
 async fn clients_are_told_which_version_of_transactions_the_cluster_has() {
-    let broker = Broker::start().await;
+    let Some(broker) = Broker::start_with_ability(Ability::TransactionsOfVersion2).await else { return };
     let mut wire = Wire::open(&broker).await;
     let software = |text| StrBytes::from_static_str(text);
     let request = ApiVersionsRequest::default()

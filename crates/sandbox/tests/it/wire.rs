@@ -8,9 +8,9 @@ use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::{
-    CreateTopicsRequest, DescribeGroupsRequest, FindCoordinatorRequest, InitProducerIdRequest, ListOffsetsRequest,
-    MetadataRequest, ProducerId, RequestHeader, ResponseHeader, SaslAuthenticateRequest, SaslHandshakeRequest,
-    TopicName, TransactionalId,
+    ApiVersionsRequest, CreateTopicsRequest, DescribeGroupsRequest, FindCoordinatorRequest, InitProducerIdRequest,
+    ListOffsetsRequest, MetadataRequest, ProducerId, RequestHeader, ResponseHeader, SaslAuthenticateRequest,
+    SaslHandshakeRequest, TopicName, TransactionalId,
 };
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Request, StrBytes};
 use sandbox::access::AccessRules;
@@ -36,7 +36,54 @@ pub(crate) struct Broker {
     pub(crate) sandbox: Option<Sandbox>,
 }
 
+/// What not every broker can do that the tests run on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ability {
+    /// The consumer rebalance protocol (KIP-848).
+    ConsumerGroups,
+    /// Transactions whose partitions need not be added first (KIP-890).
+    TransactionsOfVersion2,
+    /// The answers on file are those of this release.
+    Kafka43,
+}
+
+impl Ability {
+    /// A feature and the level of it that is needed.
+    fn feature(self) -> (&'static str, i16) {
+        match self {
+            Self::ConsumerGroups => ("group.version", 1),
+            Self::TransactionsOfVersion2 => ("transaction.version", 2),
+            // New clusters have share groups from 4.2 on (KIP-932).
+            Self::Kafka43 => ("share.version", 1),
+        }
+    }
+
+    /// Whether the broker under test has it. If not, says so, in the words that scripts/conformance looks for.
+    pub(crate) async fn is_there(self) -> bool {
+        let Ok(address) = std::env::var("GROCERY_TEST_BOOTSTRAP") else { return true };
+        let software = StrBytes::from_static_str("by-hand");
+        let request = ApiVersionsRequest::default()
+            .with_client_software_name(software.clone())
+            .with_client_software_version(software);
+        let answer = Wire::to(&address).await.call(&request, 3).await.unwrap();
+        let (name, level) = self.feature();
+        let mut features = answer.finalized_features.iter();
+        let has = features.any(|feature| &*feature.name == name && feature.max_version_level >= level);
+        if !has {
+            let test = std::thread::current().name().unwrap_or_default().to_owned();
+            let on_file = if self == Self::Kafka43 { ", and the answers on file are of Apache Kafka 4.3" } else { "" };
+            println!("skipped: {test}: this broker has not finalized {name} {level}{on_file}");
+        }
+        has
+    }
+}
+
 impl Broker {
+    /// The broker under test, if it has what the test is about.
+    pub(crate) async fn start_with_ability(ability: Ability) -> Option<Self> {
+        if ability.is_there().await { Some(Self::start().await) } else { None }
+    }
+
     pub(crate) async fn start() -> Self {
         match std::env::var("GROCERY_TEST_BOOTSTRAP") {
             Ok(address) => Self::prepare(address, None).await,

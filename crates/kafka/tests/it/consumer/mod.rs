@@ -66,7 +66,8 @@ impl Topic {
         let offered = timeout(PATIENCE, consumer.in_group()).await.unwrap().is_some();
         consumer.close().await.unwrap();
         if !offered {
-            println!("skipped: this broker does not offer the consumer protocol");
+            let test = std::thread::current().name().unwrap_or_default().to_owned();
+            println!("skipped: {test}: this broker does not offer the consumer protocol");
         }
         offered
     }
