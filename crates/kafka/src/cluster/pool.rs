@@ -9,6 +9,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use kafka_protocol::messages::ApiKey;
 use tokio::time::Instant;
 use tokio_rustls::rustls;
 use tracing::{debug, info, warn};
@@ -280,6 +281,10 @@ impl Slot {
             None => debug!(broker = connection.broker(), %endpoint, "the broker moved"),
             // Brokers end idle connections; that is no news to anybody.
             Some(CloseReason::EndOfStream) => debug!(broker = connection.broker(), "the broker closed the connection"),
+            // Nor is it news when the other members take their time.
+            Some(reason @ CloseReason::Unanswered { api: ApiKey::JoinGroup | ApiKey::SyncGroup, .. }) => {
+                debug!(broker = connection.broker(), %reason, "the connection ended");
+            }
             Some(reason) => warn!(broker = connection.broker(), %reason, "the connection ended"),
         }
         current.connection = None;
@@ -311,7 +316,7 @@ impl Slot {
 
 #[cfg(test)]
 mod tests {
-    use kafka_protocol::messages::{ApiKey, MetadataRequest};
+    use kafka_protocol::messages::MetadataRequest;
 
     use super::*;
     use crate::connection::ConnectionError;

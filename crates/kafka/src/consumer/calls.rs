@@ -68,10 +68,12 @@ impl GroupCalls {
         GroupId(text(&self.group))
     }
 
-    /// How long a Join or Sync may be held back: until the slowest member has had its time.
+    /// How long the answer to a Join or Sync is waited for on one connection. The coordinator holds it back until the slowest member
+    /// has had its time, and on a connection that swallows everything nobody would know; so it is asked again, on another
+    /// connection and three times within a session. To the coordinator that is the same request: a Join takes the
+    /// place of the one that waits, or is told the generation that its answer was lost of, and so it is with a Sync.
     fn held_back(&self) -> Duration {
-        const MARGIN: Duration = Duration::from_secs(5);
-        self.rebalance_timeout + MARGIN
+        self.session_timeout / 3
     }
 
     pub(super) async fn join(&self, join: &Join) -> Result<Result<Joined, Failure>, ClusterError> {

@@ -71,8 +71,9 @@ pub(crate) struct Membership {
     revoking: BTreeSet<TopicPartition>,
     /// On the member that leads: what the last assignment was made from.
     led: Option<Led>,
-    /// Another rebalance is due as soon as this member may take part.
-    rejoin: Option<&'static str>,
+    /// Another rebalance is due as soon as this member may take part: why, and in which generation that was. A Join alone is none: a
+    /// static member that comes back is let into the generation that it left.
+    rejoin: Option<(&'static str, i32)>,
     heartbeat: Heartbeat,
     /// When the request was sent whose answer last showed that the coordinator knows us.
     last_seen: Instant,
@@ -301,8 +302,13 @@ impl Membership {
     }
 
     fn sends_heartbeats(&self) -> bool {
-        // While Join or Sync is with the coordinator that request itself is the sign of life.
-        let in_generation = matches!(self.state, State::Stable | State::RevokingAll | State::Describing { .. });
+        let in_generation = match self.state {
+            State::Stable | State::RevokingAll | State::Describing { .. } => true,
+            // A Join that waits is a sign of life to the coordinator, but none to us: what it was sent on may swallow everything.
+            // Whoever goes on with partitions meanwhile must know.
+            State::Joining { .. } => !self.owned.is_empty(),
+            _ => false,
+        };
         in_generation && self.generation != NO_GENERATION
     }
 
@@ -317,9 +323,13 @@ impl Membership {
 
     fn session_deadline(&self) -> Option<Instant> {
         let pending = match &self.state {
-            State::Joining { .. } | State::Syncing { .. } | State::Closed | State::Idle => return None,
-            State::Unjoined { .. } if self.owned.is_empty() => return None,
-            State::Unjoined { .. } | State::RevokingAll | State::Describing { .. } | State::Stable => self.last_seen,
+            State::Syncing { .. } | State::Closed | State::Idle => return None,
+            State::Unjoined { .. } | State::Joining { .. } if self.owned.is_empty() => return None,
+            State::Unjoined { .. }
+            | State::Joining { .. }
+            | State::RevokingAll
+            | State::Describing { .. }
+            | State::Stable => self.last_seen,
         };
         (self.generation != NO_GENERATION).then(|| pending + self.config.session_timeout)
     }
@@ -345,7 +355,7 @@ impl Membership {
         }
         let ticket = self.ticket();
         self.state = State::Joining { ticket, sent: now };
-        let reason = self.rejoin.take();
+        let reason = self.rejoin.map(|(reason, _)| reason);
         vec![Effect::Join(Join { ticket, identity: self.identity(), protocols: self.protocols(), reason })]
     }
 
@@ -361,7 +371,7 @@ impl Membership {
     }
 
     fn request_rejoin(&mut self, reason: &'static str, now: Instant) -> Vec<Effect> {
-        self.rejoin = Some(reason);
+        self.rejoin = Some((reason, self.generation));
         if self.state == State::Stable && self.revoking.is_empty() {
             self.state = State::Unjoined { not_before: now };
             return self.tick(now);

@@ -31,6 +31,7 @@ impl Membership {
         self.failures = 0;
         self.last_seen = now;
         self.generation = joined.generation;
+        self.rejoin = self.rejoin.filter(|(_, generation)| *generation == joined.generation);
         self.member_id = joined.member_id;
         self.heartbeat = Heartbeat { in_flight: None, next: Some(now + self.config.heartbeat_interval) };
         self.led = None;
@@ -81,7 +82,7 @@ impl Membership {
         );
         let mut effects = vec![Effect::Assigned(added)];
         if !self.revoking.is_empty() {
-            self.rejoin = Some("partitions were given up that another member waits for");
+            self.rejoin = Some(("partitions were given up that another member waits for", self.generation));
             effects.push(Effect::Revoke(self.revoking.clone()));
         } else if self.rejoin.is_some() {
             self.state = State::Unjoined { not_before: now };
@@ -105,8 +106,14 @@ impl Membership {
             Err(Failure::Code { code: ErrorCode::REBALANCE_IN_PROGRESS, .. }) => {
                 // The coordinator knows us: this is a sign of life as well.
                 self.last_seen = sent;
-                self.request_rejoin("the group is rebalancing", now)
+                if self.awaits_coordinator() {
+                    Vec::new()
+                } else {
+                    self.request_rejoin("the group is rebalancing", now)
+                }
             }
+            // The rebalance is over, and the answer to our Join on its way or lost.
+            Err(Failure::Code { code: ErrorCode::ILLEGAL_GENERATION, .. }) if self.awaits_coordinator() => Vec::new(),
             Err(Failure::Code { code: ErrorCode::ILLEGAL_GENERATION | ErrorCode::UNKNOWN_MEMBER_ID, .. })
                 if !self.sends_heartbeats() =>
             {

@@ -1,6 +1,6 @@
 //! Several members, one model coordinator and a bad network, driven by a seed.
 //!
-//! Requests and answers are delayed, lost (the member learns that its connection broke) and doubled; members start, stop,
+//! Requests and answers are delayed, lost (the member learns that its connection broke, or that none comes) and doubled; members start, stop,
 //! crash, freeze and process for too long. Throughout, no partition has two owners; once the weather clears, every
 //! partition has one.
 
@@ -182,7 +182,7 @@ impl World {
     fn ask(&mut self, index: usize, ticket: Ticket, question: Question) {
         let from = (index, self.nodes[index].life, ticket.0);
         if self.bad_luck(5) {
-            let noticed = Duration::from_millis(self.rng.u64(10..1500));
+            let noticed = self.noticed();
             self.after(noticed, Event::Answered(from, Err(Failure::Unreachable("lost".to_owned()))));
             return;
         }
@@ -190,11 +190,16 @@ impl World {
         self.after(latency, Event::Arrives(from, question));
     }
 
+    /// When a member learns that nothing will come: its connection breaks, or swallows everything until a third of a session is over.
+    fn noticed(&mut self) -> Duration {
+        if self.rng.bool() { SESSION / 3 } else { Duration::from_millis(self.rng.u64(10..1500)) }
+    }
+
     fn deliver(&mut self, answers: Vec<(From, Result<Answer, Failure>)>) {
         for (from, answer) in answers {
             let latency = self.latency();
             if self.bad_luck(5) {
-                let noticed = latency + Duration::from_millis(self.rng.u64(10..1500));
+                let noticed = latency + self.noticed();
                 self.after(noticed, Event::Answered(from, Err(Failure::Unreachable("lost".to_owned()))));
                 continue;
             }

@@ -140,6 +140,83 @@ fn a_silent_coordinator_costs_the_partitions_after_a_session() {
     assert!(matches!(&effects[..], [Effect::Lost(_), Effect::ForgetCoordinator, Effect::Join(_)]), "{effects:?}");
 }
 
+/// A cooperative follower with partitions 0 and 1 whose Join is under way, and its ticket.
+fn joining(instance_id: Option<&str>) -> (Fixture, Ticket) {
+    let mut fixture = Fixture::stable(COOPERATIVE, instance_id);
+    let effects = fixture.heartbeat(ErrorCode::REBALANCE_IN_PROGRESS);
+    let [Effect::Join(join)] = &effects[..] else { panic!("{effects:?}") };
+    (fixture, join.ticket)
+}
+
+#[test]
+fn partitions_are_kept_through_a_long_rebalance_as_long_as_the_coordinator_is_heard() {
+    let (mut fixture, mut ticket) = joining(None);
+    for second in 1..=200 {
+        fixture.now += Duration::from_secs(1);
+        if second % 15 == 0 {
+            let unanswered = Failure::Unreachable("JoinGroup was not answered within 15s".to_owned());
+            let effects = fixture.member.joined(ticket, Err(unanswered), fixture.now);
+            assert_eq!(effects, [Effect::ForgetCoordinator]);
+        }
+        for effect in fixture.member.tick(fixture.now) {
+            match effect {
+                Effect::Join(join) => ticket = join.ticket,
+                Effect::Heartbeat { ticket, .. } => {
+                    let rebalancing = Failure::code(ErrorCode::REBALANCE_IN_PROGRESS);
+                    assert!(fixture.member.heartbeat(ticket, Err(rebalancing), fixture.now).is_empty());
+                }
+                other => panic!("after {second} s: {other:?}"),
+            }
+        }
+        assert_eq!(fixture.member.owned(), &partitions(&[0, 1]));
+    }
+}
+
+#[test]
+fn partitions_are_lost_after_a_session_when_neither_join_nor_heartbeat_is_answered() {
+    let (mut fixture, _) = joining(None);
+    fixture.now += Duration::from_secs(3);
+    assert!(matches!(&fixture.member.tick(fixture.now)[..], [Effect::Heartbeat { .. }]));
+    let mut effects = Vec::new();
+    while effects.is_empty() {
+        fixture.now += Duration::from_secs(1);
+        effects = fixture.member.tick(fixture.now);
+    }
+    let [Effect::Lost(lost), Effect::ForgetCoordinator, Effect::Join(_)] = &effects[..] else { panic!("{effects:?}") };
+    assert_eq!(lost, &partitions(&[0, 1]));
+}
+
+#[test]
+fn the_generation_after_ours_does_not_cost_the_partitions_while_our_join_is_under_way() {
+    let (mut fixture, join) = joining(None);
+    let effects = fixture.heartbeat(ErrorCode::ILLEGAL_GENERATION);
+    assert!(effects.is_empty(), "its answer tells more: {effects:?}");
+    assert_eq!(fixture.member.owned(), &partitions(&[0, 1]));
+    let effects = fixture.heartbeat(ErrorCode::UNKNOWN_MEMBER_ID);
+    assert!(matches!(&effects[..], [Effect::Lost(_), Effect::Join(_)]), "the group went on without us: {effects:?}");
+    assert!(fixture.member.joined(join, Err(Failure::code(ErrorCode::FENCED_INSTANCE_ID)), fixture.now).is_empty());
+}
+
+#[test]
+fn a_rebalance_that_is_due_is_not_forgotten_by_a_static_member_that_left_and_came_back() {
+    let mut fixture = Fixture::stable(COOPERATIVE, Some("store-7"));
+    let effects = fixture.heartbeat(ErrorCode::REBALANCE_IN_PROGRESS);
+    let effects = fixture.round(effects, 2, &[0]);
+    assert!(matches!(&effects[..], [Effect::Assigned(_), Effect::Revoke(_)]), "{effects:?}");
+    fixture.member.application_polls(false, fixture.now);
+    fixture.now += Duration::from_secs(301);
+    assert!(fixture.member.tick(fixture.now).iter().any(|effect| matches!(effect, Effect::Lost(_))));
+    fixture.member.application_polls(true, fixture.now);
+    let effects = fixture.member.tick(fixture.now);
+    // Its place was kept: the same generation, and still nobody has partition 1.
+    assert_eq!(fixture.round(effects, 2, &[0]), [Effect::Assigned(partitions(&[0]))]);
+    let effects = fixture.member.tick(fixture.now);
+    let [Effect::Join(join)] = &effects[..] else { panic!("{effects:?}") };
+    assert_eq!(join.reason, Some("partitions were given up that another member waits for"));
+    assert_eq!(fixture.round(effects, 3, &[0]), [Effect::Assigned(BTreeSet::new())]);
+    assert!(!fixture.member.tick(fixture.now).iter().any(|effect| matches!(effect, Effect::Join(_))), "once");
+}
+
 #[test]
 fn a_member_whose_application_stopped_asking_leaves_and_comes_back_when_it_asks_again() {
     let mut fixture = Fixture::stable(COOPERATIVE, None);
