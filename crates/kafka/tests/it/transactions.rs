@@ -5,12 +5,13 @@
 use std::time::Duration;
 
 use kafka::{
-    AbortCause, Cluster, ConsumerConfig, GroupMetadata, IsolationLevel, NewTopic, OffsetReset, OffsetSpec, Position,
-    Positions, ProducerConfig, Record, StartFrom, TopicPartition, TransactionConfig, TransactionError, Transactions,
+    AbortCause, ClientConfig, Cluster, ConsumerConfig, GroupMetadata, IsolationLevel, NewTopic, OffsetReset,
+    OffsetSpec, Position, Positions, ProducerConfig, Record, StartFrom, TopicPartition, TransactionConfig,
+    TransactionError, Transactions,
 };
 use tokio::time::timeout;
 
-use crate::target::{connect, eventually, unique};
+use crate::target::{connect, eventually, run_sandbox, unique};
 
 const PATIENCE: Duration = Duration::from_secs(40);
 
@@ -247,6 +248,33 @@ async fn a_timeout_beyond_the_brokers_maximum_is_named_with_its_key() {
     assert!(text.contains("transaction.timeout.ms") && text.contains("transaction.max.timeout.ms"), "{text}");
     let error = cluster.transactions(TransactionConfig::new("")).await.unwrap_err();
     assert!(error.to_string().contains("transactional.id"), "{error}");
+}
+
+/// To a coordinator that is still writing the markers of a commit, an abort of the next transaction looks as if it came from nowhere:
+/// Kafka answers PRODUCER_FENCED.
+#[tokio::test]
+async fn a_transaction_may_be_aborted_right_behind_a_commit() {
+    let sandbox = run_sandbox(|config| {
+        config.open = Some(([127, 0, 0, 1], 0).into());
+        config.transactions.marker_delay = Duration::from_millis(200);
+    });
+    let open = sandbox.lock().unwrap().endpoints().open.clone().unwrap();
+    let cluster = Cluster::connect(ClientConfig::new([open])).await.unwrap();
+    let topic = topic(&cluster, 1).await;
+    let mut transactions = transactions(&cluster, "hasty").await;
+    for yields in [0, 10, 100, 1000] {
+        write(&mut transactions, &topic, &["kept"], true).await;
+        let mut hasty = transactions.begin().await.unwrap();
+        hasty.send(Record::to(&topic).partition(0).value("thrown away")).await.unwrap();
+        // However far it has got meanwhile.
+        for _ in 0..yields {
+            tokio::task::yield_now().await;
+        }
+        hasty.abort().await.unwrap();
+    }
+    write(&mut transactions, &topic, &["last"], true).await;
+    let seen = values_until(&cluster, &topic, IsolationLevel::ReadCommitted, "last").await;
+    assert_eq!(seen, ["kept", "kept", "kept", "kept", "last"]);
 }
 
 #[tokio::test]

@@ -106,6 +106,11 @@ impl Coordination {
     /// Who has the transactional id, after the coordinator has shut this producer out of a transaction that was overdue. A
     /// coordinator that ends a transaction for its age raises the epoch by one; an instance that takes over raises it once more.
     fn described(&mut self, newest: ProducerIdentity, aborted: bool) {
+        if let Phase::Open(open) = &mut self.phase
+            && let Some(code) = open.doubted.take()
+        {
+            return if Some(newest) == self.identity { self.progress() } else { self.fenced(code) };
+        }
         let Phase::Overdue { identity, code } = self.phase else { return };
         let after = ProducerIdentity { epoch: identity.epoch.saturating_add(1), ..identity };
         if aborted && newest == after {
@@ -181,6 +186,14 @@ impl Coordination {
                 }
                 _ => self.refused_for_good("adding to the transaction", code),
             },
+            Call::End { commit: false, .. } if code == ErrorCode::INVALID_TXN_STATE => self.nothing_to_abort(),
+            Call::End { commit: false, version: Version::Two, .. }
+                if matches!(verdict(code), Verdict::Fenced) && !self.is_overdue(now) =>
+            {
+                if let Phase::Open(open) = &mut self.phase {
+                    open.doubted = Some(code);
+                }
+            }
             Call::End { commit, .. } => match verdict(code) {
                 Verdict::Fenced => self.fenced_within(code, now),
                 Verdict::Abort if *commit => {
@@ -189,9 +202,15 @@ impl Coordination {
                     }
                     self.fail(AbortCause::Refused { what: "committing".into(), code });
                 }
-                _ if *commit && code == ErrorCode::INVALID_TXN_STATE && self.is_overdue(now) => {
-                    // Under version 2 this is how a coordinator says that it has aborted the transaction; aborting it once
-                    // more gives the epoch that goes on.
+                _ if *commit
+                    && code == ErrorCode::INVALID_TXN_STATE
+                    && (self.is_overdue(now) || self.version == Version::Two && self.is_old(now)) =>
+                {
+                    // Under version 2 this is how a coordinator says that it has aborted the transaction, also to a commit that
+                    // is asked for again; aborting it once more gives the epoch that goes on.
+                    if let Phase::Open(open) = &mut self.phase {
+                        open.commit_unknown = false;
+                    }
                     self.fail(AbortCause::TookTooLong { timeout: self.timeout });
                 }
                 _ if *commit => self.refused_for_good("committing", code),
@@ -282,8 +301,22 @@ impl Coordination {
     }
 
     /// Whether the broker may have ended the open transaction for its age.
+    fn is_old(&self, now: Instant) -> bool {
+        matches!(&self.phase, Phase::Open(open) if now >= open.since + self.timeout)
+    }
+
+    /// Whether it may, and no commit came before that.
     fn is_overdue(&self, now: Instant) -> bool {
-        matches!(&self.phase, Phase::Open(open) if now >= open.since + self.timeout && !open.commit_unknown)
+        self.is_old(now) && matches!(&self.phase, Phase::Open(open) if !open.commit_unknown)
+    }
+
+    /// The coordinator knows of no transaction to abort, as when it never heard of its first partition. Raising the epoch keeps out what is
+    /// still on its way, and is refused if this producer has been fenced.
+    fn nothing_to_abort(&mut self) {
+        let Phase::Open(open) = &mut self.phase else { return };
+        let cause = open.failed.take();
+        self.words.push(Word::Aborted(cause));
+        self.enter(Phase::Initialising { raising: self.identity });
     }
 
     /// A coordinator does not take the identity within a transaction: either the broker has ended the transaction for its

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use super::{AbortCause, Call, Offsets, Version};
+use crate::error::ErrorCode;
 use crate::producer::accumulator::PartitionKey;
 use crate::producer::pipeline::ProducerIdentity;
 
@@ -31,6 +32,9 @@ pub(super) struct Open {
     pub(super) end: Option<End>,
     /// An EndTxn that would commit has been sent and not refused: only the coordinator knows.
     pub(super) commit_unknown: bool,
+    /// The code with which an abort was refused as if somebody else had the transactional id. Under version 2 a coordinator says so
+    /// too while the markers of the transaction before are being written: the epoch is then the next one's.
+    pub(super) doubted: Option<ErrorCode>,
 }
 
 /// What an open transaction needs next.
@@ -54,6 +58,7 @@ impl Open {
             failed: None,
             end: None,
             commit_unknown: false,
+            doubted: None,
         }
     }
 
@@ -81,6 +86,9 @@ impl Open {
         }
         if !self.begun {
             return Step::Nothing;
+        }
+        if self.doubted.is_some() {
+            return Step::Call(Call::Describe);
         }
         let commit = end == End::Commit;
         Step::Call(Call::End { identity, commit, version })

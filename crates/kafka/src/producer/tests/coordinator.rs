@@ -220,6 +220,8 @@ impl Coordinator {
                 self.state = State::Complete { commit: false };
                 Ok(self.identity)
             }
+            // The epoch of the transaction after the one whose markers are being written: it is not known yet.
+            (State::Prepared { .. }, Version::Two) => Err(ErrorCode::PRODUCER_FENCED),
             _ => Err(ErrorCode::INVALID_TXN_STATE),
         }
     }
