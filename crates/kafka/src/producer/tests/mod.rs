@@ -2,6 +2,7 @@
 //! move, refusals, splits and time running out, against [`model`]. A failing run prints its seed.
 
 mod coordinator;
+mod fate;
 mod flight;
 mod model;
 mod transactions;

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::coordinator::{Coordinator, State};
+use super::fate::{Fate, Transaction};
 use super::flight::Flight;
 use crate::TopicPartition;
 use crate::cluster::{Partition, Topic};
@@ -27,21 +28,6 @@ use crate::retry::RetryPolicy;
 
 const TOPIC: &str = "grocery.picklist.v1";
 const TIMEOUT: Duration = Duration::from_secs(10);
-
-/// What the application knows of one of its transactions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
-    Open,
-    Committed,
-    Aborted,
-    /// It was told that nobody knows.
-    Unknown,
-}
-
-struct Transaction {
-    records: Vec<(i32, u64)>,
-    fate: Fate,
-}
 
 /// Those that lead partitions.
 const BROKERS: [i32; 2] = [1, 2];
