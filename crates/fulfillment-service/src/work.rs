@@ -36,13 +36,26 @@ impl Lists {
 
     /// Makes them part of a transaction.
     pub(crate) async fn send(&self, topic: &str, transaction: &mut Transaction<'_>) -> Result<(), TransactionError> {
-        let mut start = 0;
-        for (key, end) in &self.ends {
-            let value = &self.bytes[start..*end];
-            transaction.send(Record::to(topic).key(key.as_bytes()).value(value)).await?;
-            start = *end;
-        }
-        Ok(())
+        transaction.send_all(Records { topic, ends: self.ends.iter(), bytes: &self.bytes, start: 0 }).await
+    }
+}
+
+/// Lists as records, one after the other.
+struct Records<'a> {
+    topic: &'a str,
+    ends: std::slice::Iter<'a, (String, usize)>,
+    bytes: &'a [u8],
+    start: usize,
+}
+
+impl<'a> Iterator for Records<'a> {
+    type Item = Record<'a>;
+
+    fn next(&mut self) -> Option<Record<'a>> {
+        let (key, end) = self.ends.next()?;
+        let value = &self.bytes[self.start..*end];
+        self.start = *end;
+        Some(Record::to(self.topic).key(key.as_bytes()).value(value))
     }
 }
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::budget::Reservation;
 use super::positions::Position;
 use crate::TopicPartition;
-use crate::records::{DecodedBatch, Place, RecordHeaders, RecordView};
+use crate::records::{DecodedBatch, RecordHeaders, RecordView, Slot};
 
 /// Records of one partition, in order. Holds on to the frame they came in, and to its share of the consumer's byte budget,
 /// until it is dropped.
@@ -25,7 +25,8 @@ use crate::records::{DecodedBatch, Place, RecordHeaders, RecordView};
 pub struct RecordBatch {
     pub(super) partition: TopicPartition,
     pub(super) parts: Vec<Part>,
-    pub(super) records: usize,
+    /// The records of all parts, one behind the other; never none.
+    pub(super) slots: Vec<Slot>,
     pub(super) first_offset: i64,
     pub(super) last_offset: i64,
     pub(super) next: Position,
@@ -35,11 +36,11 @@ pub struct RecordBatch {
     pub(super) _held: Arc<Reservation>,
 }
 
-/// A run of records within one batch of the log. They have been read once, so that reading them again cannot fail.
+/// A run of records within one batch of the log. They have been read once, so that showing them cannot fail.
 pub(super) struct Part {
     pub(super) decoded: DecodedBatch,
-    pub(super) from: Place,
-    pub(super) records: usize,
+    /// Where its records end among the slots.
+    pub(super) end: usize,
 }
 
 impl RecordBatch {
@@ -60,12 +61,12 @@ impl RecordBatch {
 
     /// How many records there are; never zero.
     pub fn len(&self) -> usize {
-        self.records
+        self.slots.len()
     }
 
     /// Whether there are none, which is never so.
     pub fn is_empty(&self) -> bool {
-        self.records == 0
+        self.slots.is_empty()
     }
 
     /// The offset of the first record.
@@ -90,26 +91,22 @@ impl RecordBatch {
 
     /// The records, as slices.
     pub fn iter(&self) -> RecordIter<'_> {
-        RecordIter { parts: self.parts.iter(), current: None }
+        RecordIter { parts: &self.parts, slots: self.slots.iter().enumerate() }
     }
 
     /// The records, each as a value of its own that shares the frame's memory.
     pub fn owned(&self) -> impl Iterator<Item = ConsumerRecord> + '_ {
-        self.parts.iter().flat_map(move |part| {
-            part.views().map(move |view| ConsumerRecord::of(&self.partition, part.decoded.bytes(), view))
+        let mut records = self.iter();
+        std::iter::from_fn(move || {
+            let (part, view) = records.advance()?;
+            Some(ConsumerRecord::of(&self.partition, part.decoded.bytes(), view))
         })
-    }
-}
-
-impl Part {
-    fn views(&self) -> impl Iterator<Item = RecordView<'_>> {
-        self.decoded.records_from(self.from).take(self.records).map_while(Result::ok)
     }
 }
 
 impl fmt::Debug for RecordBatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "RecordBatch({} records of {} from {})", self.records, self.partition, self.first_offset)
+        write!(f, "RecordBatch({} records of {} from {})", self.len(), self.partition, self.first_offset)
     }
 }
 
@@ -124,8 +121,23 @@ impl<'a> IntoIterator for &'a RecordBatch {
 
 /// Iterates the records of a [`RecordBatch`].
 pub struct RecordIter<'a> {
-    parts: std::slice::Iter<'a, Part>,
-    current: Option<(crate::records::Records<'a>, usize)>,
+    /// The part of the next record, and those behind it.
+    parts: &'a [Part],
+    slots: std::iter::Enumerate<std::slice::Iter<'a, Slot>>,
+}
+
+impl<'a> RecordIter<'a> {
+    #[inline]
+    fn advance(&mut self) -> Option<(&'a Part, RecordView<'a>)> {
+        let (at, slot) = self.slots.next()?;
+        loop {
+            let (part, behind) = self.parts.split_first()?;
+            if at < part.end {
+                return Some((part, part.decoded.view(slot)));
+            }
+            self.parts = behind;
+        }
+    }
 }
 
 impl<'a> Iterator for RecordIter<'a> {
@@ -133,18 +145,15 @@ impl<'a> Iterator for RecordIter<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<RecordRef<'a>> {
-        loop {
-            if let Some((records, left @ 1..)) = &mut self.current {
-                *left -= 1;
-                if let Some(Ok(view)) = records.next() {
-                    return Some(RecordRef { view });
-                }
-            }
-            let part = self.parts.next()?;
-            self.current = Some((part.decoded.records_from(part.from), part.records));
-        }
+        self.advance().map(|(_, view)| RecordRef { view })
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.slots.size_hint()
     }
 }
+
+impl ExactSizeIterator for RecordIter<'_> {}
 
 /// A record, borrowed from its [`RecordBatch`].
 #[derive(Debug, Clone, Copy)]

@@ -13,7 +13,7 @@ use super::batch::{Part, RecordBatch};
 use super::budget::Reservation;
 use super::positions::Position;
 use crate::TopicPartition;
-use crate::records::{Batches, DecodedBatch, Place};
+use crate::records::{Batches, DecodedBatch, Place, Slot};
 
 /// What came for one partition in one answer.
 #[derive(Debug)]
@@ -124,13 +124,13 @@ impl Reading {
     ///
     /// What can be read before a corrupt batch is returned first; the error comes with the next call.
     pub(super) fn next(&mut self, max: usize) -> Result<Option<RecordBatch>, Corrupt> {
-        let mut parts: Vec<Part> = Vec::new();
-        let (mut count, mut first, mut last) = (0, None, 0);
+        let (mut parts, mut slots): (Vec<Part>, Vec<Slot>) = (Vec::new(), Vec::new());
+        let (mut first, mut last) = (None, 0);
         if let Some(corrupt) = self.failed.take() {
             return Err(corrupt);
         }
-        while count < max {
-            let mut open = match self.open.take() {
+        while slots.len() < max {
+            let open = match self.open.take() {
                 Some(open) => open,
                 None => match self.open_next() {
                     Ok(Some(open)) => open,
@@ -141,15 +141,13 @@ impl Reading {
                     }
                 },
             };
-            let (before, earlier) = (first, last);
-            match self.read_part(&mut open, max - count, &mut first, &mut last) {
-                Ok(part) if part.records > 0 => {
-                    count += part.records;
-                    parts.push(part);
-                }
-                Ok(_) => {}
+            let before = (first, last, slots.len());
+            match self.read_part(&open, max, &mut slots, &mut first, &mut last) {
+                Ok(()) if slots.len() > before.2 => parts.push(Part { decoded: open.decoded, end: slots.len() }),
+                Ok(()) => {}
                 Err(corrupt) => {
-                    (first, last) = (before, earlier);
+                    (first, last) = (before.0, before.1);
+                    slots.truncate(before.2);
                     self.failed = Some(corrupt);
                     break;
                 }
@@ -159,7 +157,7 @@ impl Reading {
         Ok(Some(RecordBatch {
             partition: self.partition.clone(),
             parts,
-            records: count,
+            slots,
             first_offset,
             last_offset: last,
             next: self.position,
@@ -169,31 +167,36 @@ impl Reading {
         }))
     }
 
-    /// Reads up to `max` records, so that nobody needs to check them again, and keeps the batch open if there are more.
+    /// Reads records until there are `max` in `slots`, so that nobody needs to check them again, and keeps the batch open if
+    /// there are more.
     fn read_part(
         &mut self,
-        open: &mut Open,
+        open: &Open,
         max: usize,
+        slots: &mut Vec<Slot>,
         first: &mut Option<i64>,
         last: &mut i64,
-    ) -> Result<Part, Corrupt> {
+    ) -> Result<(), Corrupt> {
         let header = open.decoded.header();
         let next_batch = Position::from_wire(header.last_offset().saturating_add(1), header.partition_leader_epoch);
         let mut records = open.decoded.records_from(open.place);
-        let mut part = Part { decoded: open.decoded.clone(), from: open.place, records: 0 };
+        slots.reserve(records.size_hint().1.unwrap_or_default().min(max - slots.len()));
         loop {
             let before = records.place();
-            match records.next() {
-                Some(Ok(record)) if record.offset < self.position.offset => part.from = records.place(),
-                Some(Ok(record)) if part.records == max => {
-                    self.position = Position { offset: record.offset, ..next_batch };
-                    self.open = Some(Open { decoded: open.decoded.clone(), place: before });
-                    return Ok(part);
-                }
-                Some(Ok(record)) => {
-                    part.records += 1;
-                    first.get_or_insert(record.offset);
-                    *last = record.offset;
+            match records.next_slot() {
+                Some(Ok(slot)) => {
+                    let offset = open.decoded.offset(&slot);
+                    if offset < self.position.offset {
+                        continue;
+                    }
+                    if slots.len() == max {
+                        self.position = Position { offset, ..next_batch };
+                        self.open = Some(Open { decoded: open.decoded.clone(), place: before });
+                        return Ok(());
+                    }
+                    slots.push(slot);
+                    first.get_or_insert(offset);
+                    *last = offset;
                 }
                 Some(Err(error)) => {
                     return Err(Corrupt {
@@ -206,7 +209,7 @@ impl Reading {
                     if self.position.offset < next_batch.offset {
                         self.position = next_batch;
                     }
-                    return Ok(part);
+                    return Ok(());
                 }
             }
         }

@@ -4,6 +4,7 @@
 //! ([`sender`]) takes batches out, and a plain state machine ([`pipeline`]) decides what goes when and what an answer
 //! means. Deliveries share one outcome a batch ([`delivery`]).
 
+mod accept;
 mod accumulator;
 mod config;
 mod coordination;
@@ -20,13 +21,12 @@ mod tests;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use tokio::sync::{TryAcquireError, mpsc, oneshot, watch};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, timeout_at};
 
-use self::accumulator::{Accumulator, NotAppended, Spans};
+use self::accumulator::Accumulator;
 pub use self::config::ProducerConfig;
 pub(crate) use self::coordination::Offsets;
 use self::coordination::calls::Calls;
@@ -39,8 +39,7 @@ pub use self::record::{Payload, Record};
 use self::sender::{Command, Reply, Sender, Transactional};
 pub use self::shared::ProducerMetrics;
 use self::shared::Shared;
-use crate::cluster::{Cluster, Metadata};
-use crate::records::HEADER_BYTES;
+use crate::cluster::Cluster;
 
 /// Sends records, idempotently and with `acks=all`. Cheap to clone; all clones share one buffer and one task.
 ///
@@ -129,8 +128,18 @@ impl Transactor {
     }
 
     /// Accepts a record of the open transaction.
-    pub(crate) async fn send(&self, record: &Record<'_>) -> Result<Delivery, ProducerError> {
-        self.producer.accept(record, &mut None).await?.ok_or(ProducerError::Closed)
+    pub(crate) async fn send(&self, record: &Record<'_>) -> Result<(), ProducerError> {
+        self.producer.accept(record, &mut None).await.map(drop)
+    }
+
+    /// Accepts records of the open transaction, up to the first that is refused.
+    pub(crate) async fn send_all<'a>(&self, records: impl Iterator<Item = Record<'a>>) -> Result<(), ProducerError> {
+        let mut records = records;
+        let mut stretch = Vec::new();
+        while accept::next_stretch(&mut records, &mut stretch) {
+            self.producer.accept_stretch(&stretch, &mut None).await.map_err(|(_, error)| error)?;
+        }
+        Ok(())
     }
 
     /// Why the open transaction cannot be committed any more, if so.
@@ -196,7 +205,8 @@ impl Producer {
 
     /// Sends records and waits until all are acknowledged or given up: one answer for all, at a cost for each batch.
     ///
-    /// Stops accepting at the first record that [`send`](Self::send) would refuse.
+    /// Records are taken from the iterator a few at a time, and those have one timestamp unless they bring their own. Stops
+    /// accepting at the first record that [`send`](Self::send) would refuse.
     ///
     /// Not cancel safe in the sense that records accepted before it is dropped are sent all the same.
     ///
@@ -206,15 +216,13 @@ impl Producer {
         let mut spans = Some(self.handle.shared.accumulator().begin_spans());
         let mut refused = None;
         let mut records = records.into_iter();
-        while let Some(record) = records.next() {
-            tokio::task::consume_budget().await;
-            if let Err(error) = self.accept(&record, &mut spans).await {
-                refused = Some((1 + records.by_ref().count() as u64, error));
-            }
+        let mut stretch = Vec::new();
+        while refused.is_none() && accept::next_stretch(&mut records, &mut stretch) {
+            refused = self.accept_stretch(&stretch, &mut spans).await.err();
         }
         let mut tally = settled(spans.map(|spans| spans.spans).unwrap_or_default()).await;
-        if let Some((records, error)) = refused {
-            tally.failed(records, error.into());
+        if let Some((taken, error)) = refused {
+            tally.failed((stretch.len() - taken) as u64 + records.count() as u64, error.into());
         }
         let Tally { acknowledged, not_written, unknown, first_error } = tally;
         match first_error {
@@ -258,113 +266,6 @@ impl Producer {
     pub fn metrics(&self) -> ProducerMetrics {
         self.handle.shared.metrics(self.handle.config.buffer_bytes)
     }
-
-    /// Appends a record as soon as there is room. Returns its delivery, unless it goes into `spans`.
-    async fn accept(&self, record: &Record<'_>, spans: &mut Option<Spans>) -> Result<Option<Delivery>, ProducerError> {
-        let Handle { shared, config, .. } = &*self.handle;
-        let bytes = record.bytes_at_most();
-        let limit_bytes = config.max_request_bytes;
-        if bytes + HEADER_BYTES > limit_bytes {
-            return Err(ProducerError::RecordTooLarge { topic: record.topic.to_string(), bytes, limit_bytes });
-        }
-        // Within max_request_bytes, which is at most 1 GiB.
-        let permits = bytes as u32;
-        let mut give_up_at = None;
-        loop {
-            let room = match shared.room.try_acquire_many(permits) {
-                Ok(room) => room,
-                Err(TryAcquireError::Closed) => return Err(ProducerError::Closed),
-                Err(TryAcquireError::NoPermits) => {
-                    let until = *give_up_at.get_or_insert_with(|| Instant::now() + config.max_block);
-                    self.wait_for_room(permits, until).await?
-                }
-            };
-            let timestamp = record.timestamp.unwrap_or_else(now_ms);
-            let appended = {
-                let mut accumulator = shared.accumulator();
-                let appended = accumulator.append(record, timestamp, bytes, Instant::now, spans.as_mut());
-                appended.map(|appended| {
-                    let single = spans.is_none();
-                    let delivery =
-                        single.then(|| Delivery::new(Arc::clone(appended.outcome), appended.index, timestamp));
-                    (delivery, appended.wakes)
-                })
-            };
-            match appended {
-                Ok((delivery, wakes)) => {
-                    // The sender gives it back when the record is settled.
-                    room.forget();
-                    if wakes {
-                        shared.wake.notify_one();
-                    }
-                    return Ok(delivery);
-                }
-                Err(NotAppended::Closed) => return Err(ProducerError::Closed),
-                Err(NotAppended::UnknownPartition { partition, partitions }) => {
-                    let topic = record.topic.to_string();
-                    return Err(ProducerError::UnknownPartition { topic, partition, partitions });
-                }
-                Err(NotAppended::UnknownTopic) => {
-                    drop(room);
-                    let until = *give_up_at.get_or_insert_with(|| Instant::now() + config.max_block);
-                    self.learn_topic(&record.topic, until).await?;
-                }
-            }
-        }
-    }
-
-    async fn wait_for_room(
-        &self,
-        permits: u32,
-        until: Instant,
-    ) -> Result<tokio::sync::SemaphorePermit<'_>, ProducerError> {
-        /// Counts one who waits, for as long as he does.
-        struct Waiting<'a>(&'a Shared);
-        impl Drop for Waiting<'_> {
-            fn drop(&mut self) {
-                self.0.waiting.fetch_sub(1, Ordering::Relaxed);
-            }
-        }
-        let Handle { shared, config, .. } = &*self.handle;
-        shared.waiting.fetch_add(1, Ordering::Relaxed);
-        let _waiting = Waiting(shared);
-        // Nothing lingers while someone waits.
-        shared.wake.notify_one();
-        match timeout_at(until, shared.room.acquire_many(permits)).await {
-            Ok(Ok(room)) => Ok(room),
-            Ok(Err(_)) => Err(ProducerError::Closed),
-            Err(_) => Err(ProducerError::NoRoom {
-                bytes: permits as usize,
-                waited: config.max_block,
-                buffer_bytes: config.buffer_bytes,
-            }),
-        }
-    }
-
-    async fn learn_topic(&self, topic: &str, until: Instant) -> Result<(), ProducerError> {
-        let Handle { cluster, shared, config, .. } = &*self.handle;
-        let names = [topic];
-        let learnt = timeout(until.saturating_duration_since(Instant::now()), cluster.topic_metadata(&names)).await;
-        let metadata: Arc<Metadata> = match learnt {
-            Ok(Ok(metadata)) => metadata,
-            Ok(Err(cause)) => return Err(ProducerError::Topic { topic: topic.to_owned(), cause: Box::new(cause) }),
-            Err(_) => {
-                return Err(ProducerError::TopicTimeout { topic: topic.to_owned(), waited: config.max_block });
-            }
-        };
-        match metadata.topic(topic) {
-            Some(known) => {
-                shared.accumulator().update(known);
-                Ok(())
-            }
-            None => Err(ProducerError::TopicTimeout { topic: topic.to_owned(), waited: config.max_block }),
-        }
-    }
-}
-
-/// Milliseconds since 1970, as records carry them.
-fn now_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
 }
 
 impl fmt::Debug for Producer {

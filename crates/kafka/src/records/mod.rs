@@ -19,7 +19,7 @@ pub(crate) use builder::{BatchBuilder, NewRecord, Sequence, record_bytes_at_most
 pub use compression::{Compression, UnknownCompression};
 pub(crate) use header::HEADER_BYTES;
 pub use header::{BatchHeader, TimestampType};
-pub(crate) use reader::{Batch, Batches, ControlRecord, DecodedBatch, Place, RecordHeaders, RecordView, Records};
+pub(crate) use reader::{Batch, Batches, ControlRecord, DecodedBatch, Place, RecordHeaders, RecordView, Slot};
 
 /// Why bytes are not a batch of records, or cannot be read as one.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -52,8 +52,9 @@ impl Batch {
     }
 
     /// Makes the records readable: in place if they are not compressed, else into one allocation of `limit` bytes at
-    /// most.
+    /// most, and never more than 4 GiB, by which places in it are counted.
     pub(crate) fn decode(self, limit: usize) -> Result<DecodedBatch, RecordsError> {
+        let limit = limit.min(u32::MAX as usize);
         let records = match self.header.compression {
             Compression::None => self.section,
             codec => Bytes::from(codec.decompress(&self.section, limit)?),
@@ -114,13 +115,41 @@ impl DecodedBatch {
 
     /// The records from the first.
     pub(crate) fn records(&self) -> Records<'_> {
-        Records { header: &self.header, rest: &self.records, left: self.header.record_count }
+        Records { batch: self, rest: &self.records, left: self.header.record_count }
+    }
+
+    /// The offset of a record that has been read in this batch.
+    #[inline]
+    pub(crate) fn offset(&self, slot: &Slot) -> i64 {
+        self.header.base_offset + i64::from(slot.offset_delta)
+    }
+
+    /// A record that has been read in this batch. One of another batch is not what it was, and may be empty.
+    #[inline]
+    pub(crate) fn view(&self, slot: &Slot) -> RecordView<'_> {
+        let bytes = |at: u32, len: i32| {
+            let at = at as usize;
+            usize::try_from(len).ok().and_then(|len| self.records.get(at..at + len))
+        };
+        RecordView {
+            offset: self.offset(slot),
+            timestamp: match self.header.timestamp_type {
+                TimestampType::CreateTime => self.header.base_timestamp.wrapping_add(slot.timestamp_delta),
+                TimestampType::LogAppendTime => self.header.max_timestamp,
+            },
+            key: bytes(slot.key_at, slot.key_len),
+            value: bytes(slot.value_at, slot.value_len),
+            headers: RecordHeaders {
+                rest: self.records.get(slot.headers_at as usize..).unwrap_or_default(),
+                left: slot.headers,
+            },
+        }
     }
 
     /// The records from a [`place`](Records::place) in this batch.
     pub(crate) fn records_from(&self, place: Place) -> Records<'_> {
         let start = self.records.len().saturating_sub(place.rest_bytes);
-        Records { header: &self.header, rest: &self.records[start..], left: place.left }
+        Records { batch: self, rest: &self.records[start..], left: place.left }
     }
 }
 
@@ -131,10 +160,25 @@ pub(crate) struct Place {
     left: i32,
 }
 
+/// Where the fields of a record are in its batch: what reading it once leaves, so that it need not be read again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Slot {
+    timestamp_delta: i64,
+    offset_delta: i32,
+    key_at: u32,
+    /// -1 without a key.
+    key_len: i32,
+    value_at: u32,
+    /// -1 without a value.
+    value_len: i32,
+    headers_at: u32,
+    headers: u32,
+}
+
 /// Iterates the records of a batch; after an error nothing more comes.
 #[derive(Clone, Debug)]
 pub(crate) struct Records<'a> {
-    header: &'a BatchHeader,
+    batch: &'a DecodedBatch,
     rest: &'a [u8],
     left: i32,
 }
@@ -144,15 +188,8 @@ impl<'a> Iterator for Records<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        if self.left == 0 {
-            return None;
-        }
-        self.left -= 1;
-        let record = self.take_record().map_err(|what| {
-            self.left = 0;
-            RecordsError::Malformed { base_offset: self.header.base_offset, what }
-        });
-        Some(record)
+        let slot = self.next_slot()?;
+        Some(slot.map(|slot| self.batch.view(&slot)))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -168,43 +205,60 @@ impl<'a> Records<'a> {
         Place { rest_bytes: self.rest.len(), left: self.left }
     }
 
-    fn take_record(&mut self) -> Result<RecordView<'a>, &'static str> {
+    /// Reads the next record.
+    #[inline]
+    pub(crate) fn next_slot(&mut self) -> Option<Result<Slot, RecordsError>> {
+        if self.left == 0 {
+            return None;
+        }
+        self.left -= 1;
+        let slot = self.take_record().map_err(|what| {
+            self.left = 0;
+            RecordsError::Malformed { base_offset: self.batch.header.base_offset, what }
+        });
+        Some(slot)
+    }
+
+    #[inline]
+    fn take_record(&mut self) -> Result<Slot, &'static str> {
         let len = take_varint(&mut self.rest).ok_or("it has fewer records than it says")?;
         let (mut body, rest) = usize::try_from(len)
             .ok()
             .and_then(|len| self.rest.split_at_checked(len))
             .ok_or("a record is longer than its batch")?;
         self.rest = rest;
+        // `decode` keeps batches below 4 GiB.
+        let end = self.batch.records.len() - rest.len();
+        let place = |left: &[u8]| (end - left.len()) as u32;
 
         let (_attributes, tail) = body.split_first().ok_or("a record is empty")?;
         body = tail;
         let timestamp_delta = take_varlong(&mut body).ok_or("a record's timestamp is cut off")?;
         let offset_delta = take_varint(&mut body).ok_or("a record's offset is cut off")?;
-        if offset_delta < 0 || offset_delta > self.header.last_offset_delta {
+        if offset_delta < 0 || offset_delta > self.batch.header.last_offset_delta {
             return Err("a record's offset is not between the batch's first and last");
         }
         let key = take_nullable(&mut body).ok_or("a record's key is longer than the record")?;
+        let (key_at, key_len) = (place(body) - key.map_or(0, |key| key.len() as u32), len_of(key));
         let value = take_nullable(&mut body).ok_or("a record's value is longer than the record")?;
+        let (value_at, value_len) = (place(body) - value.map_or(0, |value| value.len() as u32), len_of(value));
         let count = take_varint(&mut body).filter(|&count| count >= 0).ok_or("a record's header count is wrong")?;
         // A header takes at least two bytes.
         if count as usize > body.len() / 2 || (count == 0 && !body.is_empty()) {
             return Err("a record's header count does not fit its length");
         }
-        let headers = RecordHeaders { rest: body, left: count as u32 };
-        if count > 0 {
-            headers.check()?;
+        let headers = count as u32;
+        if headers > 0 {
+            RecordHeaders { rest: body, left: headers }.check()?;
         }
-        Ok(RecordView {
-            offset: self.header.base_offset + i64::from(offset_delta),
-            timestamp: match self.header.timestamp_type {
-                TimestampType::CreateTime => self.header.base_timestamp.wrapping_add(timestamp_delta),
-                TimestampType::LogAppendTime => self.header.max_timestamp,
-            },
-            key,
-            value,
-            headers,
-        })
+        let headers_at = place(body);
+        Ok(Slot { timestamp_delta, offset_delta, key_at, key_len, value_at, value_len, headers_at, headers })
     }
+}
+
+/// As the wire has it: -1 of nothing. A field is shorter than its batch, which is within an `i32`'s reach on the wire.
+fn len_of(field: Option<&[u8]>) -> i32 {
+    field.map_or(-1, |field| field.len() as i32)
 }
 
 /// Takes a length and that many bytes; -1 is null.

@@ -43,9 +43,29 @@ pub(super) fn push_varint(out: &mut Vec<u8>, value: i32) {
     out.extend_from_slice(&bytes[..len]);
 }
 
+const fn unzigzag(value: u64) -> i64 {
+    (value >> 1) as i64 ^ -((value & 1) as i64)
+}
+
 /// Takes a varlong off the front of `input`; `None` if it does not end there or does not fit into 64 bits.
+///
+/// Most lengths and deltas of a batch take one or two bytes, so these are looked at first.
 #[inline]
 pub(super) fn take_varlong(input: &mut &[u8]) -> Option<i64> {
+    match **input {
+        [first @ ..0x80, ref rest @ ..] => {
+            *input = rest;
+            Some(unzigzag(u64::from(first)))
+        }
+        [first, second @ ..0x80, ref rest @ ..] => {
+            *input = rest;
+            Some(unzigzag(u64::from(first & 0x7f) | u64::from(second) << 7))
+        }
+        _ => take_long_varlong(input),
+    }
+}
+
+fn take_long_varlong(input: &mut &[u8]) -> Option<i64> {
     let mut value = 0u64;
     for (at, &byte) in input.iter().take(MAX_VARLONG_BYTES).enumerate() {
         let bits = u64::from(byte & 0x7f);
@@ -55,7 +75,7 @@ pub(super) fn take_varlong(input: &mut &[u8]) -> Option<i64> {
         value |= bits << (7 * at);
         if byte & 0x80 == 0 {
             *input = &input[at + 1..];
-            return Some((value >> 1) as i64 ^ -((value & 1) as i64));
+            return Some(unzigzag(value));
         }
     }
     None
@@ -64,11 +84,6 @@ pub(super) fn take_varlong(input: &mut &[u8]) -> Option<i64> {
 /// Takes a varint off the front of `input`; `None` if it does not end there or does not fit into 32 bits.
 #[inline]
 pub(super) fn take_varint(input: &mut &[u8]) -> Option<i32> {
-    let (&first, rest) = input.split_first()?;
-    if first < 0x80 {
-        *input = rest;
-        return Some(i32::from(first >> 1) ^ -i32::from(first & 1));
-    }
     i32::try_from(take_varlong(input)?).ok()
 }
 

@@ -16,7 +16,7 @@ use crate::cluster::Cluster;
 use crate::consumer::Positions;
 use crate::group::GroupMetadata;
 pub use crate::producer::{AbortCause, TransactionError};
-use crate::producer::{Offsets, Outcome, ProducerMetrics, Record, Transactor};
+use crate::producer::{Offsets, Outcome, ProducerError, ProducerMetrics, Record, Transactor};
 
 /// The transactions of one `transactional.id`, one after the other.
 ///
@@ -145,14 +145,26 @@ impl Transaction<'_> {
             return Err(TransactionError::Failed { cause });
         }
         tokio::task::consume_budget().await;
-        match self.transactions.transactor.send(&record).await {
-            Ok(_) => Ok(()),
-            Err(error) => {
-                let cause = AbortCause::NotAccepted(error);
-                self.refused = Some(cause.clone());
-                Err(TransactionError::Failed { cause })
-            }
+        self.transactions.transactor.send(&record).await.map_err(|error| self.refuse(error))
+    }
+
+    /// Accepts records, to be sent at once: as [`send`](Self::send) for each in their order, at less cost. They have one
+    /// timestamp for a few of them, unless they bring their own.
+    ///
+    /// Not cancel safe in the sense that, dropped before it returns, some of the records are part of the transaction, which can
+    /// go on or be aborted.
+    ///
+    /// # Errors
+    /// [`TransactionError::Failed`]: one of these records, or one before them, makes it impossible to commit.
+    pub async fn send_all<'r>(
+        &mut self,
+        records: impl IntoIterator<Item = Record<'r>>,
+    ) -> Result<(), TransactionError> {
+        if let Some(cause) = self.failure() {
+            return Err(TransactionError::Failed { cause });
         }
+        let accepted = self.transactions.transactor.send_all(records.into_iter()).await;
+        accepted.map_err(|error| self.refuse(error))
     }
 
     /// Why this transaction cannot be committed any more, if so.
@@ -183,6 +195,12 @@ impl Transaction<'_> {
     /// meanwhile.
     pub async fn commit_with(self, positions: &Positions, group: &GroupMetadata) -> Result<(), TransactionError> {
         self.commit_all(Some(Offsets { group: group.clone(), positions: positions.clone() })).await
+    }
+
+    fn refuse(&mut self, error: ProducerError) -> TransactionError {
+        let cause = AbortCause::NotAccepted(error);
+        self.refused = Some(cause.clone());
+        TransactionError::Failed { cause }
     }
 
     async fn commit_all(mut self, offsets: Option<Offsets>) -> Result<(), TransactionError> {
