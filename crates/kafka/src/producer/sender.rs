@@ -3,6 +3,7 @@
 //! Each leader has a link: a connection and a task that writes to it, so that a slow broker holds up nobody else. A link
 //! writes in the order in which it was given requests, which is the order of the partitions' sequences.
 
+mod alarm;
 mod requests;
 mod transactional;
 
@@ -18,6 +19,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, warn};
 
+use self::alarm::Alarm;
 use self::requests::{Asked, Encoded, read_answers};
 pub(super) use self::transactional::{Command, Reply, Transactional};
 use super::accumulator::{PartitionKey, Ready};
@@ -118,18 +120,21 @@ impl Sender {
     }
 
     pub(super) async fn run(mut self) {
+        let mut alarm = Alarm::default();
         while !self.shared.is_stopped() {
             let now = Instant::now();
             let wake_at = self.send_what_can_go(now);
             self.apply_effects();
             let wake_at = wake_at.into_iter().chain(self.coordinate(now)).min();
             let wake_at = wake_at.unwrap_or_else(|| now + Duration::from_secs(3600));
+            let opens_at = self.transactional.as_ref().and_then(|transactional| transactional.opens_at(now));
             tokio::select! {
                 () = self.shared.wake.notified() => {}
                 Some(command) = transactional::next_command(&mut self.transactional) => self.commanded(command),
                 Some(event) = self.events.next() => self.happened(event),
                 Some(report) = self.reports.1.recv() => self.reported(report),
                 Ok(()) = self.metadata.changed() => self.leaders_may_have_changed(),
+                () = alarm.until(opens_at) => {}
                 () = sleep_until(wake_at) => {}
             }
         }

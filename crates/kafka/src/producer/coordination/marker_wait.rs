@@ -12,15 +12,16 @@ use std::time::Duration;
 const EARLY: Duration = Duration::from_millis(18);
 
 /// One that took so much longer has met something else.
-const SOMETHING_ELSE: Duration = Duration::from_millis(150);
+const SOMETHING_ELSE: Duration = Duration::from_millis(30);
 
-/// What an early write adds to the wait.
-const STEP: Duration = Duration::from_micros(400);
+/// What an early write adds to the wait, and twice as much if the one before it was early too, and so on up to eight times.
+const STEP: Duration = Duration::from_micros(200);
 
 /// The share of itself by which a punctual write makes the wait shorter, so that it follows a cluster that has become faster. Waits
-/// and early writes balance where one write in `PATIENCE * STEP / wait` is early, one in 140 at 1.5 ms: the longer a wait is, the
-/// less is it worth. A pause of the broker's own looks like an early write, and two in a hundred hold the wait at 4 ms.
-const PATIENCE: u32 = 512;
+/// and early writes balance where one write in `PATIENCE * STEP / wait` is early, one in 270 at 1.5 ms: the longer a wait is, the
+/// less is it worth. A pause of the broker's own looks like an early write if it is as long, and one in a hundred holds the
+/// wait at 4 ms.
+const PATIENCE: u32 = 2048;
 
 /// Markers that take longer are left to the broker's own back-off: waiting here as well would gain little.
 const LONGEST: Duration = Duration::from_millis(10);
@@ -62,7 +63,8 @@ impl MarkerWait {
             self.resting -= 1;
         } else if early {
             let of_use = self.wait < LONGEST || self.early.count_ones() < OF_NO_USE;
-            self.wait = if of_use { (self.wait + STEP).min(LONGEST) } else { Duration::ZERO };
+            let step = STEP * (1 << (self.early.trailing_ones() - 1).min(3));
+            self.wait = if of_use { (self.wait + step).min(LONGEST) } else { Duration::ZERO };
             self.resting = if of_use { 0 } else { REST };
         }
     }
@@ -104,7 +106,7 @@ mod tests {
         run(&mut wait, 100, |_| Duration::from_millis(1));
         let early = run(&mut wait, 200, |_| Duration::from_millis(6));
         assert!(early <= 20, "{early}");
-        run(&mut wait, 1_000, |_| Duration::from_millis(1));
+        run(&mut wait, 4_000, |_| Duration::from_millis(1));
         assert!(wait.wait() < Duration::from_millis(2), "{:?}", wait.wait());
     }
 

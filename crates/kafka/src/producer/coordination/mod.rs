@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tracing::trace;
 
 pub use self::error::{AbortCause, TransactionError};
 use self::marker_wait::MarkerWait;
@@ -353,7 +354,9 @@ impl Coordination {
             && self.version == Version::Two
             && waited != Duration::MAX
         {
-            self.marker_wait.observed(waited, now.saturating_duration_since(sent));
+            let took = now.saturating_duration_since(sent);
+            self.marker_wait.observed(waited, took);
+            trace!(?waited, ?took, next = ?self.marker_wait.wait(), "first write of a transaction");
             // Only the first counts.
             self.first_write = Some((first, Duration::MAX));
         }

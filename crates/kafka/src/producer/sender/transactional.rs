@@ -94,6 +94,11 @@ impl Transactional {
         None
     }
 
+    /// When the first write of the open transaction may go, to be kept more exactly than other times.
+    pub(super) fn opens_at(&self, now: Instant) -> Option<Instant> {
+        self.coordination.opens_at(now)
+    }
+
     pub(super) fn batch_sent(&mut self, now: Instant) {
         self.coordination.batch_sent(now);
     }
