@@ -17,12 +17,12 @@ const PICKLIST_MASK: u128 = 0x992e_f2ed_fa8a_0000_3ffd_ff63_cfef_74ff;
 ///
 /// # Errors
 /// The order breaks a rule.
-pub fn pick_list(order: &GroceryOrder, picker: &str, now: DateTime<Utc>) -> Result<GroceryPicklist, InvalidEvent> {
+pub fn pick_list(order: GroceryOrder, picker: &str, now: DateTime<Utc>) -> Result<GroceryPicklist, InvalidEvent> {
     order.validate()?;
     Ok(GroceryPicklist {
         picklist_id: picklist_id(Uuid::parse_str(&order.order_id).expect("a valid order's id is a UUID")),
-        order_id: order.order_id.clone(),
-        items_to_pick: order.items.clone(),
+        order_id: order.order_id,
+        items_to_pick: order.items,
         assigned_picker: picker.to_owned(),
         created_time: time::format(now),
     })
@@ -50,7 +50,8 @@ fn picklist_id(order_id: Uuid) -> String {
     uuid::Builder::from_custom_bytes((order_id.as_u128() ^ PICKLIST_MASK).to_be_bytes())
         .into_uuid()
         .hyphenated()
-        .to_string()
+        .encode_lower(&mut [0; uuid::fmt::Hyphenated::LENGTH])
+        .to_owned()
 }
 
 #[cfg(test)]
@@ -76,7 +77,7 @@ mod tests {
     #[test]
     fn a_pick_list_holds_exactly_what_was_ordered() {
         let order = an_order(Uuid::new_v4());
-        let list = pick_list(&order, "Ada", at("2025-09-08 14:30:01")).unwrap();
+        let list = pick_list(order.clone(), "Ada", at("2025-09-08 14:30:01")).unwrap();
         assert_eq!(list.items_to_pick, order.items);
         assert_eq!(list.order_id, order.order_id);
         assert_eq!((list.assigned_picker.as_str(), list.created_time.as_str()), ("Ada", "2025-09-08 14:30:01"));
@@ -87,8 +88,8 @@ mod tests {
     #[test]
     fn the_same_order_gives_the_same_list_id_whenever_it_is_handled() {
         let order = an_order(Uuid::new_v4());
-        let first = pick_list(&order, "Ada", at("2025-09-08 14:30:01")).unwrap();
-        let again = pick_list(&order, "Tim", at("2025-09-08 15:00:00")).unwrap();
+        let first = pick_list(order.clone(), "Ada", at("2025-09-08 14:30:01")).unwrap();
+        let again = pick_list(order.clone(), "Tim", at("2025-09-08 15:00:00")).unwrap();
         assert_eq!(first.picklist_id, again.picklist_id);
         assert_ne!(first.picklist_id, order.order_id);
         let id = Uuid::parse_str(&first.picklist_id).unwrap();
@@ -98,7 +99,7 @@ mod tests {
     #[test]
     fn an_order_that_breaks_a_rule_gives_no_list() {
         let order = GroceryOrder { order_id: "42".into(), ..an_order(Uuid::new_v4()) };
-        assert_eq!(pick_list(&order, "Ada", at("2025-09-08 14:30:01")).unwrap_err().field, "order_id");
+        assert_eq!(pick_list(order.clone(), "Ada", at("2025-09-08 14:30:01")).unwrap_err().field, "order_id");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! From a batch of orders to the bytes of its pick lists.
 
 use chrono::Utc;
-use grocery_events::{Event, GroceryOrder, GroceryPicklist};
+use grocery_events::{GroceryOrder, GroceryPicklist};
 use kafka::{Position, Record, RecordBatch, Transaction, TransactionError};
 use schema_registry::{AvroDeserializer, AvroSerializer};
 use service_kit::{Context, ServiceError};
@@ -67,9 +67,9 @@ impl Work {
     /// What waiting does not mend.
     pub(crate) async fn lists(&self, batch: &RecordBatch) -> Result<(Lists, Position), ServiceError> {
         let mut lists = Lists::default();
-        let at = batch.topic_partition();
+        let (at, now) = (batch.topic_partition(), Utc::now());
+        self.context.metrics.records_in(batch.len() as u64);
         for record in batch {
-            self.context.metrics.records_in(1);
             let Some(order) = self.context.read(&self.orders, at, record).await? else {
                 if self.context.shutdown.is_cancelled() {
                     return Ok((lists, Position::at(record.offset())));
@@ -79,7 +79,7 @@ impl Work {
             let picker = picker_for(&order.order_id, &self.pickers).ok_or_else(|| {
                 ServiceError::Usage("nobody is on shift: name at least one picker (--pickers)".into())
             })?;
-            match order.validate().and_then(|()| pick_list(&order, picker, Utc::now())) {
+            match pick_list(order, picker, now) {
                 Ok(list) => {
                     self.picklists.encode(&list, &mut lists.bytes)?;
                     lists.ends.push((list.order_id, lists.bytes.len()));

@@ -65,6 +65,11 @@ impl Field<'_> {
             let found = format!("{} bytes", value.len());
             return Err(self.breaks(format!("must have at most {MAX_TEXT_BYTES} bytes"), Some(found)));
         }
+        // Most texts are plain, and need no look at what Unicode says of each character.
+        let plain = value.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+        if plain && value.bytes().any(|byte| byte != b' ') {
+            return Ok(());
+        }
         if value.trim().is_empty() {
             return Err(self.breaks("must not be empty", Some(shown(value))));
         }

@@ -79,6 +79,10 @@ impl Context {
         };
         let headers = record.headers().filter(|(name, _)| *name == wire::VALUE_SCHEMA_HEADER);
         let header = headers.last().and_then(|(_, schema)| schema);
+        // Schemas that were met before need nothing to be waited for.
+        if let Ok(read) = deserializer.decode(header, value) {
+            return Ok(Some(read));
+        }
         let mut outage = Outage::of("the schema registry", "schema.registry.url");
         let mends =
             |error: &DeserializeError| matches!(error, DeserializeError::Registry(error) if error.is_retriable());

@@ -56,7 +56,7 @@ fn run_boxed(service: Service, args: &ServiceArgs, work: Work) -> ExitCode {
         return error.exit_status().into();
     }
     let status = match Config::load(&args.config, &args.set, &ProcessEnvironment, service) {
-        Ok(config) => match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(config) => match tokio::runtime::Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => {
                 let status = runtime.block_on(supervise(service, args, config, work));
                 runtime.shutdown_background();
