@@ -13,6 +13,9 @@
 //! A broker's answer is untrusted input: it can fail a request, not the process.
 
 mod admin;
+#[cfg(feature = "unstable-bench")]
+#[doc(hidden)]
+pub mod bench;
 mod cluster;
 mod config;
 mod connection;

@@ -1,4 +1,7 @@
-//! What the benchmark's Rust clients share: the orders to send, and the line that each prints.
+//! What the benchmark's Rust clients share: the command line, the orders to send, and the line that each prints.
+
+pub mod cli;
+pub mod picking;
 
 use std::fmt::Write as _;
 use std::io;

@@ -1,38 +1,17 @@
 //! Fulfilment: the service itself, as it is shipped.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
+use bench_common::cli::{Fulfil, Server};
 use clap::Parser as _;
 
-#[derive(clap::Args)]
-pub(crate) struct Arguments {
-    #[arg(long)]
-    bootstrap: String,
-    #[arg(long)]
-    ca: Option<PathBuf>,
-    #[arg(long, default_value = "none")]
-    compression: String,
-    #[arg(long)]
-    topic: String,
-    #[arg(long)]
-    out: String,
-    #[arg(long)]
-    group: String,
-    #[arg(long)]
-    transactional_id: String,
-    /// The service has its schemas from a registry, and no option to do without.
-    #[arg(long)]
-    registry: String,
-    #[arg(long, default_value_t = 1_000)]
-    max_orders: u32,
-    #[arg(long, default_value_t = 5)]
-    linger_ms: u32,
-}
-
-pub(crate) fn run(arguments: Arguments) -> ExitCode {
-    let Arguments { bootstrap, ca, compression, topic, out, group, transactional_id, registry, max_orders, linger_ms } =
-        arguments;
+pub(crate) fn run(arguments: &Fulfil) -> ExitCode {
+    let Fulfil { server, topic, out, group, transactional_id, max_orders, linger_ms, registry, .. } = arguments;
+    let Server { bootstrap, ca, compression } = server;
+    let Some(registry) = registry else {
+        eprintln!("the service has its schemas from a registry: --registry");
+        return ExitCode::FAILURE;
+    };
     let mut settings = vec![
         format!("bootstrap.servers={bootstrap}"),
         format!("schema.registry.url={registry}"),

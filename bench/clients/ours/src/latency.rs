@@ -5,12 +5,13 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use bench_common::cli::Server;
 use bench_common::{Orders, Times, report};
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use kafka::{Cluster, Consumer, ConsumerConfig, IsolationLevel, ProducerConfig, Record, StartFrom, TopicPartition};
 use tokio::time::{interval, sleep_until};
 
-use crate::Server;
+use crate::{connect, producer};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -48,9 +49,9 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), Box<dyn Error>> {
     if total > orders.len() {
         return Err(format!("{total} orders are wanted, each of its own key, and the file has {}", orders.len()).into());
     }
-    let cluster = server.connect().await?;
-    let mut consumer = committed(&cluster, &out, partitions, StartFrom::Latest).await?;
-    let producer = cluster.producer(ProducerConfig { linger: Duration::ZERO, ..server.producer() })?;
+    let cluster = connect(&server).await?;
+    let mut consumer = committed(&cluster, &out, partitions, StartFrom::Earliest).await?;
+    let producer = cluster.producer(ProducerConfig { linger: Duration::ZERO, ..producer(&server)? })?;
     let mut acknowledgements = FuturesUnordered::new();
     let mut acknowledged: HashMap<Vec<u8>, Instant> = HashMap::with_capacity(total);
     let mut seen: HashMap<Vec<u8>, Instant> = HashMap::with_capacity(total);
@@ -110,7 +111,7 @@ pub(crate) struct WatchArguments {
 /// Waits until so many committed records are there, and tells in what time they came.
 pub(crate) async fn watch(arguments: WatchArguments) -> Result<(), Box<dyn Error>> {
     let WatchArguments { server, topic, partitions, records } = arguments;
-    let cluster = server.connect().await?;
+    let cluster = connect(&server).await?;
     let mut consumer = committed(&cluster, &topic, partitions, StartFrom::Earliest).await?;
     let (mut count, mut first) = (0, None);
     while count < records {

@@ -34,6 +34,8 @@ pub use self::coordination::{AbortCause, TransactionError};
 pub use self::delivery::{Delivery, RecordMetadata};
 use self::delivery::{Tally, settled};
 pub use self::error::{DeliveryError, ProducerError, SendAllError};
+#[cfg(feature = "unstable-bench")]
+pub(crate) use self::partitioner::partition_of_key;
 use self::pipeline::Settings;
 pub use self::record::{Payload, Record};
 use self::sender::{Command, Reply, Sender, Transactional};

@@ -4,7 +4,7 @@
 /// The partition of a key: murmur2 without its sign bit, modulo the partitions (`BuiltInPartitioner.java`).
 ///
 /// librdkafka's default is another hash; its `partitioner=murmur2_random` agrees with this.
-pub(super) fn partition_of_key(key: &[u8], partitions: usize) -> i32 {
+pub(crate) fn partition_of_key(key: &[u8], partitions: usize) -> i32 {
     ((murmur2(key) & 0x7fff_ffff) as usize % partitions.max(1)) as i32
 }
 

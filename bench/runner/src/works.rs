@@ -1,0 +1,331 @@
+//! The works, one after the other, each by every client in turn.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use crate::Arguments;
+use crate::clients::{Client, Variant, java, words};
+use crate::measure::{Running, Sample, counts_instructions, start};
+use crate::place::Place;
+use crate::table::{Tables, megabytes};
+
+/// The samples of a row, a round each.
+pub(crate) type Rows<K> = BTreeMap<(K, Client), Vec<Sample>>;
+
+/// Topics are as they are in production here.
+const PARTITIONS: i32 = 3;
+
+/// Transactions of one run that are counted.
+const TRANSACTIONS: usize = 200;
+
+/// Pick lists of one run: enough that joining the group is a small part.
+const LISTS: u64 = 500_000;
+
+/// See the module.
+pub(crate) struct Bench<'a> {
+    arguments: &'a Arguments,
+    place: &'a Place,
+    counts: bool,
+}
+
+type Outcome<T> = Result<T, Box<dyn Error>>;
+
+impl<'a> Bench<'a> {
+    pub(crate) fn new(arguments: &'a Arguments, place: &'a Place) -> Self {
+        Self { arguments, place, counts: counts_instructions() }
+    }
+
+    pub(crate) async fn run(&self) -> Outcome<String> {
+        let mut tables = Tables::default();
+        if self.wants("produce") {
+            tables.rates("Produce", "2 million keyed Avro orders or as many as were asked for", &self.produce().await?);
+        }
+        if self.wants("consume") {
+            tables.rates(
+                "Consume",
+                "the same records from the beginning, key and value touched",
+                &self.consume().await?,
+            );
+        }
+        if self.wants("partitions") {
+            tables.rates("Consume from many partitions", "records spread over so many", &self.partitions().await?);
+        }
+        if self.wants("transactions") {
+            tables.times("Transactions", "records and one position of a group each", &self.transactions().await?);
+        }
+        if self.wants("fulfil") {
+            tables.rates(
+                "Fulfilment, exactly once",
+                "orders to pick lists in transactions of 2,000",
+                &self.fulfil().await?,
+            );
+        }
+        if self.wants("latency") {
+            let title = "From acknowledged order to pick list, 1,000 orders a second, exactly once";
+            tables.times(title, "transactions that wait 1 ms for more", &self.latency().await?);
+        }
+        if self.wants("start") {
+            tables.lines("Start and rest", &self.start().await?);
+        }
+        Ok(tables.text())
+    }
+
+    fn wants(&self, work: &str) -> bool {
+        self.arguments.only.is_empty() || self.arguments.only.iter().any(|only| only == work)
+    }
+
+    fn clients(&self) -> impl Iterator<Item = Client> {
+        let named = &self.arguments.clients;
+        let wanted = move |client: &Client| named.is_empty() || named.iter().any(|name| name == client.name());
+        Client::ALL.into_iter().filter(wanted)
+    }
+
+    fn orders(&self) -> (&'static str, String) {
+        ("orders", self.place.orders.display().to_string())
+    }
+
+    /// Starts a client's work; `None` if it has no such work.
+    fn begin(
+        &self,
+        client: Client,
+        work: &str,
+        variant: Variant,
+        options: &[(&str, String)],
+    ) -> Outcome<Option<Running>> {
+        let option = |name| options.iter().find(|(option, _)| *option == name).map(|(_, value)| value.as_str());
+        let words = match client {
+            Client::Java => {
+                let records = option("records").and_then(|records| records.parse().ok()).unwrap_or(0);
+                match java(work, variant, self.arguments, option("topic").unwrap_or_default(), records) {
+                    Some(words) => words,
+                    None => return Ok(None),
+                }
+            }
+            _ => words(work, variant, self.arguments, options),
+        };
+        let Some(program) = client.program(self.arguments) else { return Ok(None) };
+        let counts = (self.counts && client != Client::Java).then(|| self.place.scratch());
+        start(&program, &words, counts.as_deref()).map(Some)
+    }
+
+    /// Does a work to its end and keeps what it took.
+    fn measure<K: Ord>(
+        &self,
+        rows: &mut Rows<K>,
+        row: K,
+        client: Client,
+        (work, variant): (&str, Variant),
+        options: &[(&str, String)],
+    ) -> Outcome<()> {
+        if let Some(running) = self.begin(client, work, variant, options)? {
+            let sample = running.finish()?;
+            eprintln!("{work}, {}, {}: {:.1?} of CPU, {:.1?}", variant.name(), client.name(), sample.cpu, sample.wall);
+            rows.entry((row, client)).or_default().push(sample);
+        }
+        Ok(())
+    }
+
+    async fn produce(&self) -> Outcome<Rows<&'static str>> {
+        let mut rows = Rows::new();
+        for variant in Variant::ALL {
+            for _ in 0..self.arguments.rounds {
+                for client in self.clients() {
+                    let topic = self.place.topic("produce", PARTITIONS).await?;
+                    let options =
+                        [self.orders(), ("topic", topic.clone()), ("records", self.arguments.records.to_string())];
+                    self.measure(&mut rows, variant.name(), client, ("produce", variant), &options)?;
+                    self.place.delete(&[&topic]).await?;
+                }
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Fills a topic, by our own client.
+    async fn filled(&self, name: &str, partitions: i32, records: u64, variant: Variant) -> Outcome<String> {
+        let topic = self.place.topic(name, partitions).await?;
+        let options = [self.orders(), ("topic", topic.clone()), ("records", records.to_string())];
+        if let Some(running) = self.begin(Client::Ours, "produce", variant, &options)? {
+            running.finish()?;
+        }
+        Ok(topic)
+    }
+
+    async fn consume(&self) -> Outcome<Rows<&'static str>> {
+        let mut rows = Rows::new();
+        let records = self.arguments.records;
+        for variant in Variant::ALL {
+            let topic = self.filled("consume", PARTITIONS, records, variant).await?;
+            let options =
+                [("topic", topic.clone()), ("partitions", PARTITIONS.to_string()), ("records", records.to_string())];
+            for _ in 0..self.arguments.rounds {
+                for client in self.clients() {
+                    self.measure(&mut rows, variant.name(), client, ("consume", variant), &options)?;
+                }
+            }
+            self.place.delete(&[&topic]).await?;
+        }
+        Ok(rows)
+    }
+
+    async fn partitions(&self) -> Outcome<Rows<String>> {
+        let mut rows = Rows::new();
+        let records = self.arguments.records;
+        for partitions in [1, 100, 1_000] {
+            let topic = self.filled("partitions", partitions, records, Variant::Plain).await?;
+            let options =
+                [("topic", topic.clone()), ("partitions", partitions.to_string()), ("records", records.to_string())];
+            for _ in 0..self.arguments.rounds {
+                for client in self.clients().filter(|client| *client != Client::Java) {
+                    let row = format!("{partitions:5} partitions");
+                    self.measure(&mut rows, row, client, ("consume", Variant::Plain), &options)?;
+                }
+            }
+            self.place.delete(&[&topic]).await?;
+        }
+        Ok(rows)
+    }
+
+    async fn transactions(&self) -> Outcome<Rows<&'static str>> {
+        let mut rows = Rows::new();
+        let topic = self.place.topic("transactions", PARTITIONS).await?;
+        let kinds = [
+            ("1 record, back to back", 1, 0),
+            ("100 records, back to back", 100, 0),
+            ("100 records, 5 ms apart", 100, 5),
+            ("1,000 records, back to back", 1_000, 0),
+        ];
+        for (kind, size, rest_ms) in kinds {
+            for _ in 0..self.arguments.rounds {
+                for client in self.clients().filter(|client| *client != Client::Java) {
+                    let options = [
+                        self.orders(),
+                        ("topic", topic.clone()),
+                        ("input", topic.clone()),
+                        ("group", format!("bench-{}", client.name())),
+                        ("transactional-id", format!("bench-{}", client.name())),
+                        ("size", size.to_string()),
+                        ("count", TRANSACTIONS.to_string()),
+                        ("rest-ms", rest_ms.to_string()),
+                    ];
+                    self.measure(&mut rows, kind, client, ("transactions", Variant::Plain), &options)?;
+                }
+            }
+        }
+        self.place.delete(&[&topic]).await?;
+        Ok(rows)
+    }
+
+    /// Starts a client's fulfilment from one topic to another.
+    fn fulfilment(
+        &self,
+        client: Client,
+        from: &str,
+        to: &str,
+        orders: u32,
+        linger_ms: u32,
+    ) -> Outcome<Option<Running>> {
+        let id = format!("bench-{}", fastrand::u32(..));
+        let options = [
+            ("topic", from.to_owned()),
+            ("out", to.to_owned()),
+            ("group", id.clone()),
+            ("transactional-id", id),
+            ("max-orders", orders.to_string()),
+            ("linger-ms", linger_ms.to_string()),
+            ("registry", self.place.registry.clone()),
+            ("schema-id", self.place.picklists.to_string()),
+        ];
+        self.begin(client, "fulfil", Variant::Plain, &options)
+    }
+
+    async fn fulfil(&self) -> Outcome<Rows<&'static str>> {
+        let mut rows = Rows::new();
+        let orders = self.filled("orders", PARTITIONS, LISTS, Variant::Plain).await?;
+        for _ in 0..self.arguments.rounds {
+            for client in self.clients().filter(|client| *client != Client::Java) {
+                let lists = self.place.topic("lists", PARTITIONS).await?;
+                let Some(running) = self.fulfilment(client, &orders, &lists, 2_000, 3)? else { continue };
+                let watch =
+                    [("topic", lists.clone()), ("partitions", PARTITIONS.to_string()), ("records", LISTS.to_string())];
+                let watched = match self.begin(Client::Ours, "watch", Variant::Plain, &watch)? {
+                    Some(watching) => watching.finish()?,
+                    None => continue,
+                };
+                running.terminate()?;
+                let mut sample = running.finish()?;
+                eprintln!("fulfil, {}: {:.1?} of CPU", client.name(), sample.cpu);
+                let rate = watched.told("records") / watched.told("seconds");
+                sample.told =
+                    BTreeMap::from([("records".to_owned(), LISTS as f64), ("records_per_second".to_owned(), rate)]);
+                rows.entry(("no compression, plaintext", client)).or_default().push(sample);
+                self.place.delete(&[&lists]).await?;
+            }
+        }
+        self.place.delete(&[&orders]).await?;
+        Ok(rows)
+    }
+
+    async fn latency(&self) -> Outcome<Rows<&'static str>> {
+        let mut rows = Rows::new();
+        for _ in 0..self.arguments.rounds {
+            for client in self.clients().filter(|client| *client != Client::Java) {
+                let orders = self.place.topic("orders", PARTITIONS).await?;
+                let lists = self.place.topic("lists", PARTITIONS).await?;
+                let Some(running) = self.fulfilment(client, &orders, &lists, 2_000, 1)? else { continue };
+                let options = [
+                    self.orders(),
+                    ("topic", orders.clone()),
+                    ("out", lists.clone()),
+                    ("partitions", PARTITIONS.to_string()),
+                ];
+                let measured = match self.begin(Client::Ours, "latency", Variant::Plain, &options)? {
+                    Some(measuring) => measuring.finish()?,
+                    None => continue,
+                };
+                running.terminate()?;
+                let mut sample = running.finish()?;
+                eprintln!("latency, {}: p99 {:.1} ms", client.name(), measured.told("p99_ms"));
+                sample.told = measured.told;
+                rows.entry(("fulfilment by", client)).or_default().push(sample);
+                self.place.delete(&[&orders, &lists]).await?;
+            }
+        }
+        Ok(rows)
+    }
+
+    /// How much memory the service has when nothing is to be done, and how soon a client has its first record.
+    async fn start(&self) -> Outcome<Vec<String>> {
+        let mut lines = Vec::new();
+        let orders = self.filled("orders", PARTITIONS, 1_000, Variant::Plain).await?;
+        let lists = self.place.topic("lists", PARTITIONS).await?;
+        for client in self.clients().filter(|client| *client != Client::Java) {
+            let mut first = Vec::new();
+            for _ in 0..10 {
+                let options =
+                    [("topic", orders.clone()), ("partitions", PARTITIONS.to_string()), ("records", "1".to_owned())];
+                if let Some(running) = self.begin(client, "consume", Variant::Plain, &options)? {
+                    first.push(running.finish()?.wall);
+                }
+            }
+            first.sort_unstable();
+            let Some(idle) = self.fulfilment(client, &orders, &lists, 2_000, 3)? else { continue };
+            // Long enough for the group to have settled and a fetch to wait in vain.
+            sleep(Duration::from_secs(4)).await;
+            let resident = idle.resident_bytes();
+            idle.terminate()?;
+            idle.finish()?;
+            lines.push(format!(
+                "| {} | {:.0} ms | {} |",
+                client.name(),
+                first.get(first.len() / 2).map_or(f64::NAN, |median| median.as_secs_f64() * 1e3),
+                megabytes(resident as f64),
+            ));
+        }
+        self.place.delete(&[&orders, &lists]).await?;
+        Ok(lines)
+    }
+}
