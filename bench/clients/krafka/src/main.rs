@@ -143,7 +143,7 @@ async fn transactions(arguments: &Transact) -> Outcome {
         producer.begin()?;
         for order in records.by_ref().take(arguments.size) {
             // The transaction tells whether it was written.
-            let _ = producer.enqueue(record(&arguments.topic, order)).await?;
+            drop(producer.enqueue(record(&arguments.topic, order)).await?);
         }
         let offset = TopicPartitionOffset::new(arguments.input.as_str(), 0, number as i64);
         producer.send_offsets(&[offset], &group).await?;
@@ -188,7 +188,7 @@ async fn fulfil(arguments: &Fulfil) -> Outcome {
         let mut next = HashMap::new();
         for order in &polled {
             let (key, value) = picking.pick(order.value.as_deref().unwrap_or_default())?;
-            let _ = producer.enqueue(Record::new(arguments.out.as_str(), value).key(key.into_bytes())).await?;
+            drop(producer.enqueue(Record::new(arguments.out.as_str(), value).key(key.into_bytes())).await?);
             next.insert(order.partition, order.offset + 1);
         }
         let topic = arguments.topic.as_str();
