@@ -37,7 +37,7 @@ impl Task {
                 Some((leader, _)) => by_leader.entry(leader).or_default().push((want, at)),
                 None => {
                     self.cluster.metadata_is_stale();
-                    self.try_again(&want, now);
+                    self.try_again_at_once(&want, now);
                 }
             }
         }
@@ -174,6 +174,18 @@ impl Task {
     pub(super) fn try_again(&mut self, want: &Want, now: Instant) {
         let (retry, jitter) = (self.retry, self.rng.f64());
         self.shared.lock().partitions.retry(want, now, |failures| retry.wait(failures, jitter));
+    }
+
+    /// As [`try_again`](Self::try_again), but hardly waits at first: a consumer that begins knows no leader yet, and will within
+    /// a round trip.
+    fn try_again_at_once(&mut self, want: &Want, now: Instant) {
+        const AT_ONCE_MS: [u64; 4] = [5, 10, 20, 40];
+        let (retry, jitter) = (self.retry, self.rng.f64());
+        let wait = |failures: u32| match AT_ONCE_MS.get(failures.saturating_sub(1) as usize) {
+            Some(wait) => Duration::from_millis(*wait),
+            None => retry.wait(failures - AT_ONCE_MS.len() as u32, jitter),
+        };
+        self.shared.lock().partitions.retry(want, now, wait);
     }
 
     /// Stops a partition and says why, once.
