@@ -32,6 +32,10 @@ const OF_NO_USE: u32 = 6;
 /// For how many transactions nothing is tried after that.
 const REST: u32 = 256;
 
+/// Tried once in [`REST`] transactions while writes usually take as long as the broker's back-off: either that is how far away the
+/// broker is, or all of them are early, from the first on.
+const TRIAL: Duration = Duration::from_millis(5);
+
 /// The wait that has been learned so far.
 #[derive(Debug, Default)]
 pub(in crate::producer) struct MarkerWait {
@@ -46,11 +50,23 @@ pub(in crate::producer) struct MarkerWait {
 impl MarkerWait {
     /// How long after the answer to EndTxn the first write is to go.
     pub(in crate::producer) fn wait(&self) -> Duration {
-        self.wait
+        if self.is_trial() { TRIAL } else { self.wait }
+    }
+
+    fn is_trial(&self) -> bool {
+        self.wait < TRIAL && self.resting == 0 && self.usual.is_some_and(|usual| usual >= EARLY)
     }
 
     /// A first write went `waited` after the answer to EndTxn and took `took`.
     pub(in crate::producer) fn observed(&mut self, waited: Duration, took: Duration) {
+        if self.is_trial() {
+            if self.usual.is_some_and(|usual| took + EARLY <= usual) {
+                self.usual = Some(took);
+            } else {
+                self.resting = REST;
+            }
+            return;
+        }
         let longer_by = took.saturating_sub(self.usual.unwrap_or_default());
         let early = (EARLY..SOMETHING_ELSE).contains(&longer_by) && waited <= LONGEST + EARLY;
         self.early = self.early << 1 | u8::from(early);
@@ -119,6 +135,25 @@ mod tests {
             wait.observed(wait.wait(), WRITE + BROKER_BACKOFF);
         }
         assert!(waited < Duration::from_millis(1_000), "{waited:?} waited for nothing in 1,000 transactions of 20 ms");
+    }
+
+    #[test]
+    fn a_first_write_that_takes_very_long_does_not_hide_that_the_others_are_early() {
+        let mut wait = MarkerWait::default();
+        wait.observed(Duration::ZERO, Duration::from_millis(90));
+        let early = run(&mut wait, 1_000, |_| Duration::from_millis(1));
+        assert!(early < 20, "{early}");
+    }
+
+    #[test]
+    fn a_broker_that_is_as_far_away_as_its_backoff_is_long_is_tried_seldom() {
+        let mut wait = MarkerWait::default();
+        let mut waited = Duration::ZERO;
+        for _ in 0..1_000 {
+            waited += wait.wait();
+            wait.observed(wait.wait(), Duration::from_millis(35));
+        }
+        assert!(waited < Duration::from_millis(100), "{waited:?}");
     }
 
     #[test]
