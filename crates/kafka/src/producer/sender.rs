@@ -127,14 +127,14 @@ impl Sender {
             self.apply_effects();
             let wake_at = wake_at.into_iter().chain(self.coordinate(now)).min();
             let wake_at = wake_at.unwrap_or_else(|| now + Duration::from_secs(3600));
-            let opens_at = self.transactional.as_ref().and_then(|transactional| transactional.opens_at(now));
+            let markers_at = self.transactional.as_ref().and_then(Transactional::markers_at);
             tokio::select! {
                 () = self.shared.wake.notified() => {}
                 Some(command) = transactional::next_command(&mut self.transactional) => self.commanded(command),
                 Some(event) = self.events.next() => self.happened(event),
                 Some(report) = self.reports.1.recv() => self.reported(report),
                 Ok(()) = self.metadata.changed() => self.leaders_may_have_changed(),
-                () = alarm.until(opens_at) => {}
+                () = alarm.until(markers_at) => {}
                 () = sleep_until(wake_at) => {}
             }
         }
@@ -156,7 +156,9 @@ impl Sender {
         let pressed = shared.waiting.load(Ordering::Relaxed) > 0;
         let mut ready = shared.accumulator().ready(now, pressed);
         self.pipeline.add_retries(&mut ready, leader_of, now);
-        let opens_at = self.transactional.as_mut().and_then(|transactional| transactional.admit(&mut ready, now));
+        if let Some(transactional) = &mut self.transactional {
+            transactional.admit(&mut ready, now);
+        }
         let Ready { by_leader, leaderless, next_at } = ready;
         let mut wake_at = [next_at, expires, oldest.map(|created| created + self.delivery_timeout)];
         if leaderless {
@@ -168,7 +170,7 @@ impl Sender {
             wake_at[0] = wake_at[0].into_iter().chain(look_again).min();
         }
         let look_again = self.ask_for_identity(now);
-        wake_at.into_iter().flatten().chain(look_again).chain(opens_at).min()
+        wake_at.into_iter().flatten().chain(look_again).min()
     }
 
     /// Sends what a broker leads, as far as its link takes it; returns when it may take more.
@@ -202,10 +204,10 @@ impl Sender {
                     |key| shared.accumulator().first_len(key),
                     |key| shared.accumulator().take(key),
                 ) {
-                    let (request, asked) = self.encode(&connection, broker, id, &outgoing, now);
+                    let (request, asked) = self.encode(&connection, broker, id, &outgoing);
                     self.asked.insert(outgoing.id, asked);
                     if let Some(transactional) = &mut self.transactional {
-                        transactional.batch_sent(now);
+                        transactional.batch_sent();
                     }
                     // A writer that has ended has reported what it did not send, and the rest is lost like it.
                     if requests.send(request).is_err() {
@@ -289,11 +291,6 @@ impl Sender {
         match answer {
             Ok(response) => {
                 let answers = read_answers(&asked, &response);
-                if let Some(transactional) = &mut self.transactional
-                    && answers.iter().all(|(_, answer)| answer.error.is_none())
-                {
-                    transactional.write_answered(asked.sent, now);
-                }
                 if let Some(Link::Open(link)) = self.links.get_mut(&asked.broker)
                     && link.id == asked.link
                     && response.throttle_time_ms > 0

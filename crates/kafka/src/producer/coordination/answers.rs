@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use super::markers::Told;
 use super::{AbortCause, Answer, CONCURRENT, Call, Coordination, End, Offsets, Phase, TransactionError, Version, Word};
 use crate::error::{ErrorCode, Written};
 use crate::producer::pipeline::ProducerIdentity;
@@ -51,6 +52,9 @@ fn lost_membership(code: ErrorCode) -> bool {
 impl Coordination {
     /// `call` came back. `jitter` is in `0.0..=1.0`.
     pub(in crate::producer) fn answered(&mut self, call: &Call, answer: Answer, now: Instant, jitter: f64) {
+        if let Call::Markers = call {
+            return self.markers.told(told(&answer), now);
+        }
         self.pending = false;
         if self.death().is_some() {
             return;
@@ -97,6 +101,7 @@ impl Coordination {
         (self.version, self.offered) = (version, version);
         self.features_asked = Some(now);
         (self.gap, self.stale, self.overdue) = (false, false, false);
+        self.markers.settled();
         if let Phase::Initialising { .. } = &self.phase {
             self.enter(Phase::Idle);
             self.words.push(Word::Idle);
@@ -174,6 +179,8 @@ impl Coordination {
             },
             Call::Init { identity } => self.not_granted(*identity, code),
             Call::Describe => self.fenced(code),
+            // Answered before it comes to this.
+            Call::Markers => {}
             Call::AddOffsets { .. } | Call::AddPartitions { .. } | Call::CommitOffsets { .. } => match verdict(code) {
                 Verdict::Fenced => self.fenced_within(code, now),
                 Verdict::Abort => {
@@ -363,6 +370,17 @@ impl Coordination {
             Phase::Open(open) if open.commit_unknown && open.end == Some(End::Commit) => Written::Maybe,
             _ => Written::No,
         }
+    }
+}
+
+/// What an answer says of the markers of the transaction before.
+fn told(answer: &Answer) -> Told {
+    match answer {
+        Answer::Described { .. } => Told::Written,
+        Answer::Refused(ErrorCode::CONCURRENT_TRANSACTIONS) => Told::NotYet,
+        Answer::Refused(code) if code.is_retriable() => Told::Nothing,
+        Answer::Lost { fatal: None, .. } => Told::Nothing,
+        _ => Told::Refused,
     }
 }
 

@@ -125,7 +125,7 @@ impl Calls {
                 let next = ProducerIdentity { id: answer.producer_id.0, epoch: answer.producer_epoch };
                 Ok(Answer::Ended { next: (*version == Version::Two && next.id >= 0).then_some(next) })
             }
-            Call::Describe => self.describe(connection).await,
+            Call::Describe | Call::Markers => self.describe(connection).await,
             Call::Features => Ok(Answer::Features { version: version(connection.ask_feature(FEATURE).await?) }),
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! A plain state machine. The sender tells it what the application wants, what became of batches and what brokers
 //! answered; it says which request to make ([`Coordination::next`]), whether batches may go
-//! ([`Coordination::opens_at`], [`Coordination::admits`]) and what to tell the application ([`Word`]). One request at a time.
+//! ([`Coordination::is_open`], [`Coordination::admits`]) and what to tell the application ([`Word`]). One request at a time,
+//! but for the question whether [`markers`] have been written, which holds up nothing else.
 //! Its promises, which the simulation in `producer/tests` holds it to:
 //! - a transaction of which anything failed is never committed;
 //! - what was answered as committed is committed, and what was answered as aborted never will be;
@@ -12,7 +13,7 @@
 mod answers;
 pub(super) mod calls;
 mod error;
-mod marker_wait;
+mod markers;
 mod open;
 
 use std::mem;
@@ -20,10 +21,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tracing::trace;
 
 pub use self::error::{AbortCause, TransactionError};
-use self::marker_wait::MarkerWait;
+use self::markers::Markers;
 use self::open::{End, Open, Step};
 use super::accumulator::PartitionKey;
 use super::error::DeliveryError;
@@ -64,6 +64,8 @@ pub(super) enum Call {
     End { identity: ProducerIdentity, commit: bool, version: Version },
     /// DescribeTransactions, to see who has the transactional id now.
     Describe,
+    /// DescribeTransactions, to see whether the markers of the transaction before have been written.
+    Markers,
     /// ApiVersions, to see whether the cluster has finalized another `transaction.version`.
     Features,
 }
@@ -151,11 +153,7 @@ pub(super) struct Coordination {
     pending: bool,
     failures: u32,
     not_before: Option<Instant>,
-    /// When the last EndTxn was answered.
-    ended_at: Option<Instant>,
-    marker_wait: MarkerWait,
-    /// When the first write of this transaction was sent, and how long after `ended_at`.
-    first_write: Option<(Instant, Duration)>,
+    markers: Markers,
     /// A sequence was given up, so that under version 1 the epoch has to be raised before the next transaction.
     gap: bool,
     /// The coordinator has raised the epoch without telling, so that it has to be raised before the next transaction.
@@ -187,9 +185,7 @@ impl Coordination {
             pending: false,
             failures: 0,
             not_before: None,
-            ended_at: None,
-            marker_wait: MarkerWait::default(),
-            first_write: None,
+            markers: Markers::default(),
             gap: false,
             stale: false,
             overdue: false,
@@ -251,7 +247,6 @@ impl Coordination {
         if !self.is_idle() {
             return None;
         }
-        self.first_write = None;
         self.enter(Phase::Open(Open::new(now)));
         self.identity
     }
@@ -309,13 +304,14 @@ impl Coordination {
         self.words.push(Word::Failed(cause));
     }
 
-    /// When the first write of the open transaction may go, if that is not now.
-    pub(super) fn opens_at(&self, now: Instant) -> Option<Instant> {
-        if self.version == Version::One || self.first_write.is_some() {
-            return None;
-        }
-        let at = self.ended_at? + self.marker_wait.wait();
-        (at > now).then_some(at)
+    /// Whether the first write of the open transaction may go.
+    pub(super) fn is_open(&self, now: Instant) -> bool {
+        self.markers.are_written(now)
+    }
+
+    /// When to look again because of the markers of the transaction before: to be kept more exactly than other times.
+    pub(super) fn markers_at(&self) -> Option<Instant> {
+        self.markers.wakes_at()
     }
 
     /// Whether records may be written to this partition. If not, the coordinator will be told of it first.
@@ -333,37 +329,18 @@ impl Coordination {
     }
 
     /// A batch of the open transaction is on its way.
-    pub(super) fn batch_sent(&mut self, now: Instant) {
-        self.writes(now);
+    pub(super) fn batch_sent(&mut self) {
+        self.markers.settled();
         if let Phase::Open(open) = &mut self.phase {
             open.begun = true;
         }
     }
 
-    fn writes(&mut self, now: Instant) {
-        if self.first_write.is_none() {
-            let waited = self.ended_at.map_or(Duration::MAX, |ended| now.saturating_duration_since(ended));
-            self.first_write = Some((now, waited));
-        }
-    }
-
-    /// A produce request was answered without an error, `took` after it was sent at `sent`.
-    pub(super) fn write_answered(&mut self, sent: Instant, now: Instant) {
-        if let Some((first, waited)) = self.first_write
-            && first == sent
-            && self.version == Version::Two
-            && waited != Duration::MAX
-        {
-            let took = now.saturating_duration_since(sent);
-            self.marker_wait.observed(waited, took);
-            trace!(?waited, ?took, next = ?self.marker_wait.wait(), "first write of a transaction");
-            // Only the first counts.
-            self.first_write = Some((first, Duration::MAX));
-        }
-    }
-
     /// The request to make now. `drained` means that no batch of the open transaction waits or is under way.
     pub(super) fn next(&mut self, drained: bool, now: Instant) -> Next {
+        if matches!(self.phase, Phase::Idle | Phase::Open(_)) && self.markers.ask(now) {
+            return Next::Call(Call::Markers);
+        }
         if self.pending {
             return Next::Wait;
         }
@@ -372,7 +349,7 @@ impl Coordination {
         }
         let version = self.version;
         let identity = self.identity;
-        let opens_at = self.opens_at(now);
+        let is_open = self.is_open(now);
         let call = match (&mut self.phase, identity) {
             (Phase::Initialising { raising }, _) => Call::Init { identity: *raising },
             (Phase::Overdue { .. }, _) => Call::Describe,
@@ -380,9 +357,8 @@ impl Coordination {
                 Call::Features
             }
             (Phase::Open(open), Some(identity)) => match open.next(identity, version, drained) {
-                Step::Call(Call::CommitOffsets { .. }) if opens_at.is_some() => {
-                    return opens_at.map_or(Next::Wait, Next::At);
-                }
+                // They can be the first write.
+                Step::Call(Call::CommitOffsets { .. }) if !is_open => return Next::Wait,
                 Step::Call(call) => call,
                 Step::Wait => return Next::Wait,
                 Step::Nothing => {
@@ -393,7 +369,7 @@ impl Coordination {
             _ => return Next::Wait,
         };
         if matches!(call, Call::CommitOffsets { .. }) {
-            self.writes(now);
+            self.markers.settled();
         }
         self.pending = true;
         Next::Call(call)
@@ -409,8 +385,8 @@ impl Coordination {
     /// The open transaction is over, and its outcome is known.
     fn end_open(&mut self, now: Instant) {
         let Phase::Open(open) = mem::replace(&mut self.phase, Phase::Idle) else { return };
-        if open.begun {
-            self.ended_at = Some(now);
+        if open.begun && self.version == Version::Two {
+            self.markers.ended(now);
         }
         let word = match open.end {
             Some(End::Commit) => Word::Committed,

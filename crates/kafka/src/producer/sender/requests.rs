@@ -5,7 +5,6 @@ use std::sync::Arc;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{ProduceRequest, ProduceResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
-use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::Sender;
@@ -26,7 +25,6 @@ pub(super) struct Asked {
     pub(super) broker: i32,
     pub(super) link: LinkId,
     pub(super) topics: Vec<(usize, Arc<str>, Uuid)>,
-    pub(super) sent: Instant,
 }
 
 /// A request for a link's writer.
@@ -44,7 +42,6 @@ impl Sender {
         broker: i32,
         link: LinkId,
         outgoing: &Outgoing,
-        now: Instant,
     ) -> (Encoded, Asked) {
         let newest = self.transactional.as_ref().map_or(i16::MAX, Transactional::newest_produce);
         let by_id =
@@ -74,7 +71,7 @@ impl Sender {
             .with_acks(ALL_IN_SYNC_REPLICAS)
             .with_timeout_ms(i32::try_from(self.replication_timeout.as_millis()).unwrap_or(i32::MAX))
             .with_topic_data(topic_data);
-        (Encoded { id: outgoing.id, request, newest }, Asked { broker, link, topics, sent: now })
+        (Encoded { id: outgoing.id, request, newest }, Asked { broker, link, topics })
     }
 }
 

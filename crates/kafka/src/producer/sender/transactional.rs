@@ -81,36 +81,29 @@ impl Transactional {
         }
     }
 
-    /// Takes out of `ready` what may not go yet; returns when to look again.
-    pub(super) fn admit(&mut self, ready: &mut Ready, now: Instant) -> Option<Instant> {
-        if let Some(at) = self.coordination.opens_at(now) {
-            let waits = !ready.by_leader.is_empty();
-            ready.by_leader.clear();
-            return waits.then_some(at);
+    /// Takes out of `ready` what may not go yet.
+    pub(super) fn admit(&mut self, ready: &mut Ready, now: Instant) {
+        if !self.coordination.is_open(now) {
+            return ready.by_leader.clear();
         }
         for keys in ready.by_leader.values_mut() {
             keys.retain(|key| self.coordination.admits(*key));
         }
-        None
     }
 
-    /// When the first write of the open transaction may go, to be kept more exactly than other times.
-    pub(super) fn opens_at(&self, now: Instant) -> Option<Instant> {
-        self.coordination.opens_at(now)
+    /// When to look again because of the markers of the transaction before, to be kept more exactly than other times.
+    pub(super) fn markers_at(&self) -> Option<Instant> {
+        self.coordination.markers_at()
     }
 
-    pub(super) fn batch_sent(&mut self, now: Instant) {
-        self.coordination.batch_sent(now);
+    pub(super) fn batch_sent(&mut self) {
+        self.coordination.batch_sent();
     }
 
     pub(super) fn batch_failed(&mut self, error: &DeliveryError) {
         if !matches!(error, DeliveryError::Aborted { .. }) {
             self.coordination.batch_failed(error);
         }
-    }
-
-    pub(super) fn write_answered(&mut self, sent: Instant, now: Instant) {
-        self.coordination.write_answered(sent, now);
     }
 
     fn tell_version(&mut self) {

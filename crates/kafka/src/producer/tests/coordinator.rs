@@ -287,7 +287,7 @@ impl Coordinator {
                 Ok(next) => Answer::Ended { next: (version == Version::Two).then_some(next) },
                 Err(code) => Answer::Refused(code),
             },
-            Call::Describe => match self.describe() {
+            Call::Describe | Call::Markers => match self.describe() {
                 Ok((identity, aborted)) => Answer::Described { identity, aborted },
                 Err(code) => Answer::Refused(code),
             },

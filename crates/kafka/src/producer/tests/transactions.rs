@@ -179,7 +179,7 @@ impl World {
         pipeline.expire(now, unsent, |key| accumulator.leader(key));
         let mut ready = accumulator.ready(now, false);
         pipeline.add_retries(&mut ready, |key| accumulator.leader(key), now);
-        let open = self.coordination.opens_at(now).is_none();
+        let open = self.coordination.is_open(now);
         for (broker, link) in BROKERS.into_iter().zip(self.links).filter(|_| open) {
             let Some(mut keys) = ready.by_leader.remove(&broker) else { continue };
             keys.retain(|key| self.coordination.admits(*key));
@@ -191,7 +191,7 @@ impl World {
                 |key| accumulator.borrow().first_len(key),
                 |key| accumulator.borrow_mut().take(key),
             ) {
-                self.coordination.batch_sent(now);
+                self.coordination.batch_sent();
                 let (id, batches) = (outgoing.id, outgoing.batches);
                 self.flights.push_back(Flight::Produce { id, broker, batches, answer: None });
             }
