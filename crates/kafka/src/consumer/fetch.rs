@@ -1,4 +1,4 @@
-//! One Fetch to one broker, and what its answer means for each partition (versions 4 to 17, without fetch sessions).
+//! One Fetch to one broker, and what its answer means for each partition (versions 4 to 17).
 //!
 //! From version 13 a topic goes by its id, so that a topic that was deleted and made anew is not taken for the old one.
 
@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
-use kafka_protocol::messages::fetch_response::PartitionData;
+use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic, ForgottenTopic};
+use kafka_protocol::messages::fetch_response::{FetchableTopicResponse, PartitionData};
 use kafka_protocol::messages::{FetchRequest, FetchResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
@@ -17,22 +17,26 @@ use super::aborted::{Aborted, AbortedTransaction};
 use super::budget::Reservation;
 use super::calls::millis;
 use super::config::IsolationLevel;
-use super::partitions::Want;
+use super::fetch_sessions::Ask;
 use super::positions::Position;
 use crate::TopicPartition;
-use crate::cluster::{Cluster, ClusterError, ConsumerId, Lane, Metadata};
+use crate::cluster::{Cluster, ClusterError, ConsumerId, Lane};
 use crate::error::ErrorCode;
 
 /// The last version that knows topics by name.
 const LAST_BY_NAME: i16 = 12;
 /// The highest version that a consumer has a use for; 18 is for brokers.
 const HIGHEST: i16 = 17;
+/// In the place of a session's epoch: it ends.
+const FINAL: i32 = -1;
+/// How long a broker has to hear that a session ends.
+const FAREWELL: Duration = Duration::from_millis(500);
 
 /// A fetch on its way.
 pub(super) struct Fetch {
     pub(super) broker: i32,
     pub(super) consumer: ConsumerId,
-    pub(super) wants: Vec<(Want, Position)>,
+    pub(super) ask: Ask,
     pub(super) max_wait: Duration,
     pub(super) min_bytes: usize,
     pub(super) max_partition_bytes: usize,
@@ -43,17 +47,34 @@ pub(super) struct Fetch {
 /// What came of a fetch.
 pub(super) struct Fetched {
     pub(super) broker: i32,
-    pub(super) wants: Vec<(Want, Position)>,
-    pub(super) outcome: Result<Vec<PartitionOutcome>, ClusterError>,
+    pub(super) outcome: Outcome,
     /// Room for what came.
     pub(super) held: Arc<Reservation>,
+}
+
+/// How a fetch ended.
+pub(super) enum Outcome {
+    Answered {
+        session_id: i32,
+        topics: Vec<TopicOutcome>,
+    },
+    /// The broker has lost the session, or does not think that this is its next fetch.
+    SessionLost(ErrorCode),
+    Failed(ClusterError),
+}
+
+/// What a broker answered for a topic.
+pub(super) struct TopicOutcome {
+    /// Nil in versions that know topics by name.
+    pub(super) id: Uuid,
+    pub(super) name: TopicName,
+    pub(super) partitions: Vec<PartitionOutcome>,
 }
 
 /// What a broker answered for one partition.
 #[derive(Debug)]
 pub(super) struct PartitionOutcome {
-    /// Which of the wants it answers.
-    pub(super) want: usize,
+    pub(super) partition: i32,
     pub(super) code: Option<ErrorCode>,
     pub(super) records: Bytes,
     pub(super) high_watermark: i64,
@@ -69,122 +90,127 @@ pub(super) struct PartitionOutcome {
 
 impl Fetch {
     /// Sends the request and waits for the answer, which the broker holds back until it has something to say.
-    pub(super) async fn run(self, cluster: Cluster, patience: Duration) -> Fetched {
-        let Self { broker, wants, mut room, .. } = self;
-        let plan = Outline {
-            consumer: self.consumer,
-            max_wait: self.max_wait,
-            min_bytes: self.min_bytes,
-            max_bytes: room.bytes(),
-            max_partition_bytes: self.max_partition_bytes,
-            isolation_level: self.isolation_level,
+    pub(super) async fn run(mut self, cluster: Cluster, patience: Duration) -> Fetched {
+        let outcome = self.ask(&cluster, patience).await.unwrap_or_else(Outcome::Failed);
+        let Self { broker, mut room, .. } = self;
+        let came = match &outcome {
+            Outcome::Answered { topics, .. } => {
+                let partitions = topics.iter().flat_map(|topic| &topic.partitions);
+                partitions.map(|partition| partition.records.len()).sum()
+            }
+            _ => 0,
         };
-        let outcome = plan.ask(&cluster, broker, &wants, patience).await;
-        let came = outcome.iter().flatten().map(|partition| partition.records.len()).sum();
         room.resize(came);
-        Fetched { broker, wants, outcome, held: Arc::new(room) }
-    }
-}
-
-struct Outline {
-    consumer: ConsumerId,
-    max_wait: Duration,
-    min_bytes: usize,
-    max_bytes: usize,
-    max_partition_bytes: usize,
-    isolation_level: IsolationLevel,
-}
-
-impl Outline {
-    async fn ask(
-        &self,
-        cluster: &Cluster,
-        broker: i32,
-        wants: &[(Want, Position)],
-        patience: Duration,
-    ) -> Result<Vec<PartitionOutcome>, ClusterError> {
-        let connection = cluster.broker(broker, Lane::Fetch(self.consumer)).await?;
-        let metadata = cluster.metadata();
-        let ids_known = wants.iter().all(|(want, _)| topic_id(&metadata, &want.partition.topic).is_some());
-        let version = if ids_known { HIGHEST } else { LAST_BY_NAME };
-        let request = self.request(wants, &metadata);
-        let answer = connection.send_capped(request, version, self.max_wait + patience).await?.await?;
-        if let Err(code) = ErrorCode::check(answer.error_code) {
-            return Err(ClusterError::refused(format!("fetch from broker {}", connection.broker()), code, None));
-        }
-        Ok(read(answer, wants, &metadata, self.isolation_level))
+        Fetched { broker, outcome, held: Arc::new(room) }
     }
 
-    fn request(&self, wants: &[(Want, Position)], metadata: &Metadata) -> FetchRequest {
-        let mut topics: Vec<FetchTopic> = Vec::new();
-        let mut places: HashMap<&str, usize> = HashMap::new();
-        for (want, position) in wants {
-            let TopicPartition { topic, partition } = &want.partition;
-            let place = *places.entry(topic).or_insert_with(|| {
-                let name = TopicName(StrBytes::from_string(topic.to_string()));
-                let id = topic_id(metadata, topic).unwrap_or_default();
-                topics.push(FetchTopic::default().with_topic(name).with_topic_id(id));
-                topics.len() - 1
-            });
-            let leader_epoch = metadata.leader(topic, *partition).map_or(-1, |(_, epoch)| epoch);
-            topics[place].partitions.push(
-                FetchPartition::default()
-                    .with_partition(*partition)
-                    .with_current_leader_epoch(leader_epoch)
-                    .with_fetch_offset(position.offset)
-                    .with_last_fetched_epoch(position.wire_epoch())
-                    .with_partition_max_bytes(bytes_on_wire(self.max_partition_bytes)),
-            );
+    async fn ask(&mut self, cluster: &Cluster, patience: Duration) -> Result<Outcome, ClusterError> {
+        let connection = cluster.broker(self.broker, Lane::Fetch(self.consumer)).await?;
+        let version = if self.ask.by_id { HIGHEST } else { LAST_BY_NAME };
+        let answer = connection.send_capped(self.request(), version, self.max_wait + patience).await?.await?;
+        match ErrorCode::check(answer.error_code) {
+            Ok(()) => Ok(read(answer, self.isolation_level)),
+            Err(code) if code.ends_fetch_session() => Ok(Outcome::SessionLost(code)),
+            Err(code) => Err(ClusterError::refused(format!("fetch from broker {}", connection.broker()), code, None)),
         }
+    }
+
+    fn request(&mut self) -> FetchRequest {
+        let max_bytes = bytes_on_wire(self.max_partition_bytes);
+        let mut topics = ByTopic::default();
+        for (partition, start) in std::mem::take(&mut self.ask.named) {
+            let asked = FetchPartition::default()
+                .with_partition(partition.partition)
+                .with_current_leader_epoch(start.leader_epoch)
+                .with_fetch_offset(start.position.offset)
+                .with_last_fetched_epoch(start.position.wire_epoch())
+                .with_partition_max_bytes(max_bytes);
+            topics.add(partition, start.topic_id, asked);
+        }
+        let mut forgotten = ByTopic::default();
+        for (partition, id) in std::mem::take(&mut self.ask.forgotten) {
+            let number = partition.partition;
+            forgotten.add(partition, id, number);
+        }
+        let topic = |(topic, id, partitions): (Arc<str>, _, _)| {
+            FetchTopic::default().with_topic(name(&topic)).with_topic_id(id).with_partitions(partitions)
+        };
+        let forgot = |(topic, id, partitions): (Arc<str>, _, _)| {
+            ForgottenTopic::default().with_topic(name(&topic)).with_topic_id(id).with_partitions(partitions)
+        };
         FetchRequest::default()
             .with_max_wait_ms(millis(self.max_wait))
             .with_min_bytes(bytes_on_wire(self.min_bytes))
-            .with_max_bytes(bytes_on_wire(self.max_bytes))
+            .with_max_bytes(bytes_on_wire(self.room.bytes()))
             .with_isolation_level(self.isolation_level.on_wire())
-            .with_topics(topics)
+            .with_session_id(self.ask.session_id)
+            .with_session_epoch(self.ask.session_epoch)
+            .with_topics(topics.0.into_iter().map(topic).collect())
+            .with_forgotten_topics_data(forgotten.0.into_iter().map(forgot).collect())
     }
 }
 
-fn topic_id(metadata: &Metadata, topic: &str) -> Option<Uuid> {
-    metadata.topic(topic).map(|topic| topic.id).filter(|id| !id.is_nil())
+/// Tells a broker that it need not keep a session any longer, so that others find room. On a connection of its own: that of the
+/// fetches may be held back by one.
+pub(super) async fn end_session(cluster: Cluster, broker: i32, session_id: i32) {
+    let request = FetchRequest::default().with_session_id(session_id).with_session_epoch(FINAL);
+    let say = async {
+        let connection = cluster.broker(broker, Lane::General).await?;
+        connection.send_capped(request, HIGHEST, FAREWELL).await?.await?;
+        Ok::<_, ClusterError>(())
+    };
+    match tokio::time::timeout(FAREWELL, say).await {
+        Ok(Ok(())) => {}
+        // It forgets by itself, after two minutes.
+        Ok(Err(error)) => tracing::debug!(broker, "could not end a fetch session: {error}"),
+        Err(_) => tracing::debug!(broker, "could not end a fetch session in {FAREWELL:?}"),
+    }
+}
+
+/// Partitions by their topic, in the order in which topics come.
+struct ByTopic<T>(Vec<(Arc<str>, Uuid, Vec<T>)>, HashMap<(Arc<str>, Uuid), usize>);
+
+impl<T> Default for ByTopic<T> {
+    fn default() -> Self {
+        Self(Vec::new(), HashMap::new())
+    }
+}
+
+impl<T> ByTopic<T> {
+    fn add(&mut self, partition: TopicPartition, id: Uuid, what: T) {
+        let TopicPartition { topic, .. } = partition;
+        let place = *self.1.entry((Arc::clone(&topic), id)).or_insert_with(|| {
+            self.0.push((topic, id, Vec::new()));
+            self.0.len() - 1
+        });
+        self.0[place].2.push(what);
+    }
+}
+
+fn name(topic: &str) -> TopicName {
+    TopicName(StrBytes::from_string(topic.to_owned()))
 }
 
 fn bytes_on_wire(bytes: usize) -> i32 {
     i32::try_from(bytes).unwrap_or(i32::MAX)
 }
 
-/// Matches the answer with what was asked; partitions that nobody asked for are ignored.
-fn read(
-    answer: FetchResponse,
-    wants: &[(Want, Position)],
-    metadata: &Metadata,
-    isolation_level: IsolationLevel,
-) -> Vec<PartitionOutcome> {
-    let index: HashMap<(&str, i32), usize> = wants
-        .iter()
-        .enumerate()
-        .map(|(index, (want, _))| ((&*want.partition.topic, want.partition.partition), index))
-        .collect();
-    let mut outcomes = Vec::with_capacity(wants.len());
-    for topic in answer.responses {
-        let by_id = metadata.topic_by_id(topic.topic_id).map(|topic| Arc::clone(&topic.name));
-        let name: &str = by_id.as_deref().unwrap_or(topic.topic.as_str());
-        for partition in topic.partitions {
-            if let Some(want) = index.get(&(name, partition.partition_index)) {
-                outcomes.push(outcome(*want, partition, isolation_level));
-            }
-        }
-    }
-    outcomes
+fn read(answer: FetchResponse, isolation_level: IsolationLevel) -> Outcome {
+    let topic = |topic: FetchableTopicResponse| TopicOutcome {
+        id: topic.topic_id,
+        name: topic.topic,
+        partitions: topic.partitions.into_iter().map(|partition| outcome(partition, isolation_level)).collect(),
+    };
+    Outcome::Answered { session_id: answer.session_id, topics: answer.responses.into_iter().map(topic).collect() }
 }
 
-fn outcome(want: usize, partition: PartitionData, isolation_level: IsolationLevel) -> PartitionOutcome {
+fn outcome(partition: PartitionData, isolation_level: IsolationLevel) -> PartitionOutcome {
     let diverging = &partition.diverging_epoch;
     let leader = &partition.current_leader;
     let committed = isolation_level == IsolationLevel::ReadCommitted;
     let aborted = partition.aborted_transactions.unwrap_or_default().into_iter().filter(|_| committed);
     PartitionOutcome {
-        want,
+        partition: partition.partition_index,
         code: ErrorCode::check(partition.error_code).err(),
         high_watermark: partition.high_watermark,
         readable_end: if committed { partition.last_stable_offset } else { partition.high_watermark },

@@ -13,6 +13,7 @@ mod commits;
 mod config;
 mod error;
 mod fetch;
+mod fetch_sessions;
 mod heartbeats;
 mod partition;
 mod partitions;

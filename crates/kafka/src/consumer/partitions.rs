@@ -4,11 +4,13 @@
 //! assignment and every seek gives a partition a new stamp: an answer, a chunk or a batch with another stamp is of the past
 //! and changes nothing.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
 
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use super::config::OffsetReset;
+use super::fetch_sessions::{Start, Wish};
 use super::positions::{Position, Positions};
 use super::reading::Chunk;
 use crate::TopicPartition;
@@ -68,12 +70,16 @@ struct Partition {
     asked: bool,
     /// The leader epoch under which the place is known to be in the log, once there was one.
     checked_epoch: Option<i32>,
+    /// Whether it is among those that are to be looked at.
+    stirred: bool,
+    /// It was not to be fetched at the last look, because enough of it is queued.
+    full: bool,
     retry_at: Option<Instant>,
     failures: u32,
     chunks: VecDeque<Chunk>,
     queued_bytes: usize,
-    /// When it was last part of a fetch; the one that waited longest comes first.
-    fetched: u64,
+    /// When something last came of it, counted in chunks.
+    served: u64,
     /// Where what may be read ended at the last fetch.
     end: Option<i64>,
 }
@@ -95,13 +101,26 @@ pub(super) struct Unchecked {
     pub(super) epoch: i32,
 }
 
-/// What a fetch from one broker may ask for.
+/// A partition's leader as the metadata has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Leader {
+    pub(super) broker: i32,
+    pub(super) epoch: i32,
+    /// The topic's; nil if it is not known.
+    pub(super) topic_id: Uuid,
+}
+
+/// What partitions want that something has happened to.
 #[derive(Debug, Default)]
-pub(super) struct Plan {
-    pub(super) wants: Vec<(Want, Position)>,
-    /// Partitions of the broker that are left out because enough of them is queued: the fetch must not wait long, or they
-    /// would wait with it.
-    pub(super) left_out: bool,
+pub(super) struct Wants {
+    /// Their committed offsets must be asked for, which they count as from now on; and so with the next two.
+    pub(super) committed: Vec<Want>,
+    /// Their places must be asked from the leader's log.
+    pub(super) listed: Vec<(Want, ListedAt)>,
+    /// Their leader's epoch has risen since they were known to be in the log. They are not fetched from until the new leader has
+    /// been [asked](Partitions::checked). The first leader is asked by the fetch itself.
+    pub(super) unchecked: Vec<Unchecked>,
+    pub(super) wishes: Vec<(TopicPartition, Wish)>,
 }
 
 /// All assigned partitions.
@@ -110,8 +129,14 @@ pub(super) struct Partitions {
     partitions: BTreeMap<TopicPartition, Partition>,
     /// Those with chunks at hand, in the order in which they get their turn.
     ready: VecDeque<TopicPartition>,
+    /// Those to which something has happened that may change what they want. The others are not looked at.
+    stirred: Vec<TopicPartition>,
+    /// When partitions are to be looked at again.
+    retries: BTreeSet<(Instant, TopicPartition)>,
+    /// Those that could be fetched if somebody led them.
+    leaderless: HashSet<TopicPartition>,
     last_stamp: u64,
-    fetches: u64,
+    chunks: u64,
 }
 
 impl Partitions {
@@ -128,19 +153,40 @@ impl Partitions {
             revoking: false,
             asked: false,
             checked_epoch: None,
+            stirred: true,
+            full: false,
             retry_at: None,
             failures: 0,
             chunks: VecDeque::new(),
             queued_bytes: 0,
-            fetched: 0,
+            served: 0,
             end: None,
         };
+        self.stirred.push(partition.clone());
         self.partitions.insert(partition, state);
+    }
+
+    /// Something has happened to the partition.
+    fn stir(&mut self, partition: &TopicPartition) {
+        if let Some(state) = self.partitions.get_mut(partition)
+            && !std::mem::replace(&mut state.stirred, true)
+        {
+            self.stirred.push(partition.clone());
+        }
+    }
+
+    /// Something has happened to all, such as other metadata.
+    pub(super) fn stir_all(&mut self) {
+        for (partition, state) in self.partitions.iter_mut().filter(|(_, state)| !state.stirred) {
+            state.stirred = true;
+            self.stirred.push(partition.clone());
+        }
     }
 
     pub(super) fn remove<'a>(&mut self, partitions: impl IntoIterator<Item = &'a TopicPartition>) {
         for partition in partitions {
             self.partitions.remove(partition);
+            self.stirred.push(partition.clone());
             self.ready.retain(|ready| ready != partition);
         }
     }
@@ -152,6 +198,7 @@ impl Partitions {
                 state.revoking = true;
                 state.drop_queue();
             }
+            self.stir(partition);
         }
         self.ready.retain(|ready| !partitions.contains(ready));
     }
@@ -177,6 +224,7 @@ impl Partitions {
     pub(super) fn pause(&mut self, partition: &TopicPartition, paused: bool) -> bool {
         let Some(state) = self.partitions.get_mut(partition) else { return false };
         state.paused = paused;
+        self.stir(partition);
         true
     }
 
@@ -207,6 +255,7 @@ impl Partitions {
         state.failures = 0;
         state.drop_queue();
         self.ready.retain(|ready| ready != partition);
+        self.stir(partition);
         true
     }
 
@@ -227,47 +276,47 @@ impl Partitions {
         began
     }
 
-    /// Partitions whose committed offset must be asked for, which they count as from now on.
-    pub(super) fn ask_committed(&mut self, now: Instant) -> Vec<Want> {
-        self.ask(now, |place| (place == Place::Committed).then_some(())).into_iter().map(|(want, ())| want).collect()
-    }
-
-    /// Partitions whose place must be asked from the leader's log.
-    pub(super) fn ask_listed(&mut self, now: Instant) -> Vec<(Want, ListedAt)> {
-        self.ask(now, |place| if let Place::Listed(at) = place { Some(at) } else { None })
-    }
-
-    fn ask<T>(&mut self, now: Instant, wanted: impl Fn(Place) -> Option<T>) -> Vec<(Want, T)> {
-        let due = |state: &Partition| !state.asked && !state.revoking && state.retry_at.is_none_or(|at| at <= now);
-        let mut asked = Vec::new();
-        for (partition, state) in self.partitions.iter_mut().filter(|(_, state)| due(state)) {
-            if let Some(what) = wanted(state.place) {
-                state.asked = true;
-                asked.push((Want { partition: partition.clone(), stamp: state.stamp }, what));
-            }
-        }
-        asked
-    }
-
-    /// Places whose leader's epoch has risen since they were known to be in the log. They are not fetched from until the new leader
-    /// has been [asked](Self::checked). The first leader is asked by the fetch itself.
-    pub(super) fn ask_unchecked(
+    /// Looks at the partitions to which something has happened. `full_bytes` queued are enough.
+    pub(super) fn look(
         &mut self,
         now: Instant,
-        leader: impl Fn(&TopicPartition) -> Option<(i32, i32)>,
-    ) -> Vec<Unchecked> {
-        let due = |state: &Partition| !state.asked && !state.revoking && state.retry_at.is_none_or(|at| at <= now);
-        let mut unchecked = Vec::new();
-        for (partition, state) in self.partitions.iter_mut().filter(|(_, state)| due(state)) {
-            let (Place::At(position), Some((leader, epoch))) = (state.place, leader(partition)) else { continue };
-            let before = *state.checked_epoch.get_or_insert(epoch);
-            if epoch > before && position.leader_epoch.is_some() {
-                state.asked = true;
-                let want = Want { partition: partition.clone(), stamp: state.stamp };
-                unchecked.push(Unchecked { want, position, leader, epoch });
-            }
+        full_bytes: usize,
+        leader: impl Fn(&TopicPartition) -> Option<Leader>,
+    ) -> Wants {
+        while self.retries.first().is_some_and(|(at, _)| *at <= now)
+            && let Some((_, partition)) = self.retries.pop_first()
+        {
+            self.stir(&partition);
         }
-        unchecked
+        let mut wants = Wants::default();
+        for partition in std::mem::take(&mut self.stirred) {
+            self.leaderless.remove(&partition);
+            let wish = match self.partitions.get_mut(&partition) {
+                None => Wish::Nothing,
+                Some(state) => {
+                    state.stirred = false;
+                    state.full = false;
+                    let leader = matches!(state.place, Place::At(_)).then(|| leader(&partition)).flatten();
+                    if matches!(state.place, Place::At(_)) && leader.is_none() && !state.revoking {
+                        self.leaderless.insert(partition.clone());
+                    }
+                    state.look(&partition, now, full_bytes, leader, &mut wants)
+                }
+            };
+            wants.wishes.push((partition, wish));
+        }
+        wants
+    }
+
+    /// Whether a partition that could be fetched has nobody to fetch it from.
+    pub(super) fn any_without_leader(&self) -> bool {
+        !self.leaderless.is_empty()
+    }
+
+    /// Whether what a fetch from here brings is still wanted, and was not brought by another.
+    pub(super) fn awaits(&self, want: &Want, from: Position) -> bool {
+        let state = self.partitions.get(&want.partition);
+        state.is_some_and(|state| state.stamp == want.stamp && !state.revoking && state.place == Place::At(from))
     }
 
     /// The leader of this epoch has what was read, or a fetch will tell.
@@ -276,72 +325,24 @@ impl Partitions {
             state.asked = false;
             state.failures = 0;
             state.checked_epoch = Some(epoch);
-        }
-    }
-
-    /// What to fetch from each broker that `idle` says is free. `full_bytes` queued are enough.
-    pub(super) fn plan(
-        &mut self,
-        now: Instant,
-        full_bytes: usize,
-        leader: impl Fn(&TopicPartition) -> Option<i32>,
-        idle: impl Fn(i32) -> bool,
-    ) -> BTreeMap<i32, Plan> {
-        let mut plans: BTreeMap<i32, Plan> = BTreeMap::new();
-        for (partition, state) in &self.partitions {
-            let Place::At(position) = state.place else { continue };
-            let due = state.retry_at.is_none_or(|at| at <= now);
-            if state.paused || state.revoking || state.asked || !due {
-                continue;
-            }
-            let Some(broker) = leader(partition).filter(|broker| idle(*broker)) else { continue };
-            let plan = plans.entry(broker).or_default();
-            if state.queued_bytes >= full_bytes {
-                plan.left_out = true;
-                continue;
-            }
-            plan.wants.push((Want { partition: partition.clone(), stamp: state.stamp }, position));
-        }
-        plans.retain(|_, plan| !plan.wants.is_empty());
-        for plan in plans.values_mut() {
-            plan.wants.sort_by_key(|(want, _)| self.partitions[&want.partition].fetched);
-        }
-        plans
-    }
-
-    /// Whether a partition that could be fetched has nobody to fetch it from.
-    pub(super) fn any_without_leader(&self, led: impl Fn(&TopicPartition) -> bool) -> bool {
-        self.partitions.iter().any(|(name, state)| matches!(state.place, Place::At(_)) && !state.revoking && !led(name))
-    }
-
-    /// These are being fetched.
-    pub(super) fn fetching(&mut self, wants: &[(Want, Position)]) {
-        self.fetches += 1;
-        for (want, _) in wants {
-            if let Some(state) = self.current(want) {
-                state.asked = true;
-            }
-        }
-    }
-
-    /// The fetch has ended, whatever came of it.
-    pub(super) fn fetch_ended(&mut self, want: &Want) {
-        if let Some(state) = self.current(want) {
-            state.asked = false;
+            self.stir(&want.partition);
         }
     }
 
     /// Queues what came, to go on at `next`.
     pub(super) fn queue(&mut self, chunk: Chunk, next: Position) {
-        let fetches = self.fetches;
+        self.chunks += 1;
+        let served = self.chunks;
         let want = Want { partition: chunk.partition.clone(), stamp: chunk.stamp };
         let Some(state) = self.current(&want) else { return };
         state.place = Place::At(next);
         state.failures = 0;
-        state.fetched = fetches;
+        state.served = served;
         state.queued_bytes += chunk.records.len();
+        let is_first = state.chunks.is_empty();
         state.chunks.push_back(chunk);
-        if !self.ready.contains(&want.partition) {
+        self.stir(&want.partition);
+        if is_first {
             self.ready.push_back(want.partition);
         }
     }
@@ -366,6 +367,7 @@ impl Partitions {
             if let Place::At(position) = place {
                 state.position = Some(position);
             }
+            self.stir(&want.partition);
         }
     }
 
@@ -374,7 +376,10 @@ impl Partitions {
         if let Some(state) = self.current(want) {
             state.asked = false;
             state.failures += 1;
-            state.retry_at = Some(now + wait(state.failures));
+            let at = now + wait(state.failures);
+            state.retry_at = Some(at);
+            self.retries.insert((at, want.partition.clone()));
+            self.stir(&want.partition);
         }
     }
 
@@ -384,13 +389,14 @@ impl Partitions {
         state.asked = false;
         state.drop_queue();
         let was_running = std::mem::replace(&mut state.place, Place::Halted) != Place::Halted;
+        self.stir(&want.partition);
         self.ready.retain(|ready| *ready != want.partition);
         was_running
     }
 
     /// When the next of the waits ends that [`retry`](Self::retry) began.
-    pub(super) fn next_retry(&self, now: Instant) -> Option<Instant> {
-        self.partitions.values().filter_map(|state| state.retry_at).filter(|at| *at > now).min()
+    pub(super) fn next_retry(&self) -> Option<Instant> {
+        self.retries.first().map(|(at, _)| *at)
     }
 
     /// The next chunk for the application: partitions take turns, paused ones are passed over.
@@ -406,10 +412,13 @@ impl Partitions {
             if !state.chunks.is_empty() {
                 self.ready.push_back(partition);
             }
-            if let Some(chunk) = chunk {
-                state.queued_bytes -= chunk.records.len();
-                return Some(chunk);
+            let Some(chunk) = chunk else { continue };
+            state.queued_bytes -= chunk.records.len();
+            if state.full {
+                let partition = chunk.partition.clone();
+                self.stir(&partition);
             }
+            return Some(chunk);
         }
         None
     }
@@ -463,6 +472,52 @@ impl Partitions {
 }
 
 impl Partition {
+    /// What this one wants. A question about it that is under way stirs it when it is answered.
+    fn look(
+        &mut self,
+        name: &TopicPartition,
+        now: Instant,
+        full_bytes: usize,
+        leader: Option<Leader>,
+        wants: &mut Wants,
+    ) -> Wish {
+        let due = self.retry_at.is_none_or(|at| at <= now);
+        if self.revoking || self.asked || !due {
+            return Wish::Nothing;
+        }
+        let want = Want { partition: name.clone(), stamp: self.stamp };
+        let position = match self.place {
+            Place::Halted => return Wish::Nothing,
+            Place::Committed => {
+                self.asked = true;
+                wants.committed.push(want);
+                return Wish::Nothing;
+            }
+            Place::Listed(at) => {
+                self.asked = true;
+                wants.listed.push((want, at));
+                return Wish::Nothing;
+            }
+            Place::At(position) => position,
+        };
+        let Some(Leader { broker, epoch, topic_id }) = leader else { return Wish::Nothing };
+        let before = *self.checked_epoch.get_or_insert(epoch);
+        if epoch > before && position.leader_epoch.is_some() {
+            self.asked = true;
+            wants.unchecked.push(Unchecked { want, position, leader: broker, epoch });
+            return Wish::Nothing;
+        }
+        if self.paused {
+            return Wish::Nothing;
+        }
+        if self.queued_bytes >= full_bytes {
+            self.full = true;
+            return Wish::Later { leader: broker };
+        }
+        let start = Start { stamp: self.stamp, position, leader_epoch: epoch, topic_id, served: self.served };
+        Wish::From { leader: broker, start }
+    }
+
     fn drop_queue(&mut self) {
         self.chunks.clear();
         self.queued_bytes = 0;

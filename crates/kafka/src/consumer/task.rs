@@ -3,13 +3,13 @@
 //! One loop: let the clock and the state say what is to be done, start it, wait for whatever comes first. Requests are
 //! futures of this task, so that dropping it drops them. The application is spoken to through [`Shared`], never waited for.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::FutureExt;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, join_all};
 use futures::stream::{FuturesUnordered, StreamExt};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
@@ -20,7 +20,8 @@ use super::calls::{GroupCalls, PerPartition};
 use super::commits::Commits;
 use super::config::ConsumerConfig;
 use super::error::{CommitError, ConsumerError};
-use super::fetch::Fetched;
+use super::fetch::{Fetched, end_session};
+use super::fetch_sessions::FetchSessions;
 use super::partitions::{ListedAt, Unchecked, Want};
 use super::positions::{Position, Positions};
 use super::shared::Shared;
@@ -82,8 +83,7 @@ pub(super) struct Task {
     running: FuturesUnordered<BoxFuture<'static, Done>>,
     group: Option<Group>,
     budget: Arc<Budget>,
-    /// Brokers that a fetch is on its way to.
-    fetching: HashSet<i32>,
+    fetches: FetchSessions,
     /// Brokers that did not answer, and when to ask them again.
     away: BTreeMap<i32, (u32, Instant)>,
     missing_topics: MissingTopics,
@@ -172,7 +172,7 @@ impl Task {
             running: FuturesUnordered::new(),
             group,
             budget,
-            fetching: HashSet::new(),
+            fetches: FetchSessions::default(),
             away: BTreeMap::new(),
             missing_topics: MissingTopics { next_look: now, next_warning: now + Duration::from_secs(3) },
             topic_ids,
@@ -208,6 +208,10 @@ impl Task {
                 () = tokio::time::sleep_until(deadline) => {}
             }
         }
+        if self.closing.is_some() {
+            let kept = self.fetches.kept();
+            join_all(kept.map(|(broker, session)| end_session(self.cluster.clone(), broker, session))).await;
+        }
         self.shared.end();
         if let Some(closing) = self.closing.take() {
             // The application may no longer wait for it.
@@ -225,8 +229,7 @@ impl Task {
         self.tend_revocation(now);
         self.tend_commits(now);
         if self.closing.is_none() {
-            self.locate(now);
-            self.check_epochs(now);
+            self.look(now);
             self.fetch(now);
             self.look_for_topics(now);
         }
@@ -238,7 +241,7 @@ impl Task {
         let member = self.group.as_ref().and_then(|group| group.member.as_ref());
         let candidates = [
             member.and_then(Member::next_deadline),
-            self.shared.lock().partitions.next_retry(now),
+            self.shared.lock().partitions.next_retry().filter(|_| self.closing.is_none()),
             self.away.values().map(|(_, at)| *at).filter(|at| *at > now).min(),
             self.group.as_ref().and_then(|group| self.next_commit(group, now)),
             self.closing.as_ref().map(|closing| closing.deadline),

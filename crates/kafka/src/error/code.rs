@@ -117,6 +117,10 @@ impl ErrorCode {
     pub const NON_EMPTY_GROUP: Self = Self(68);
     /// `GROUP_ID_NOT_FOUND`
     pub const GROUP_ID_NOT_FOUND: Self = Self(69);
+    /// `FETCH_SESSION_ID_NOT_FOUND`
+    pub const FETCH_SESSION_ID_NOT_FOUND: Self = Self(70);
+    /// `INVALID_FETCH_SESSION_EPOCH`
+    pub const INVALID_FETCH_SESSION_EPOCH: Self = Self(71);
     /// `FENCED_LEADER_EPOCH`
     pub const FENCED_LEADER_EPOCH: Self = Self(74);
     /// `UNKNOWN_LEADER_EPOCH`
@@ -147,6 +151,8 @@ impl ErrorCode {
     pub const UNACCEPTABLE_CREDENTIAL: Self = Self(93);
     /// `UNKNOWN_TOPIC_ID`
     pub const UNKNOWN_TOPIC_ID: Self = Self(100);
+    /// `FETCH_SESSION_TOPIC_ID_ERROR`
+    pub const FETCH_SESSION_TOPIC_ID_ERROR: Self = Self(106);
     /// `INELIGIBLE_REPLICA`
     pub const INELIGIBLE_REPLICA: Self = Self(107);
     /// `FENCED_MEMBER_EPOCH`
@@ -186,6 +192,14 @@ impl ErrorCode {
     /// Whether this code says that what the client knows of topics and leaders is out of date.
     pub fn refreshes_metadata(self) -> bool {
         matches!(self.0, 3 | 5 | 6 | 9 | 13 | 56 | 72 | 74 | 80 | 83 | 84 | 100 | 103)
+    }
+
+    /// Whether the next fetch has to begin a new session (KIP-227).
+    pub fn ends_fetch_session(self) -> bool {
+        matches!(
+            self,
+            Self::FETCH_SESSION_ID_NOT_FOUND | Self::INVALID_FETCH_SESSION_EPOCH | Self::FETCH_SESSION_TOPIC_ID_ERROR
+        )
     }
 
     /// Whether the coordinator that was asked is not, or no longer, the one to ask.

@@ -127,7 +127,7 @@ impl Sender {
             self.apply_effects();
             let wake_at = wake_at.into_iter().chain(self.coordinate(now)).min();
             let wake_at = wake_at.unwrap_or_else(|| now + Duration::from_secs(3600));
-            let markers_at = self.transactional.as_ref().and_then(Transactional::markers_at);
+            let markers_at = self.transactional.as_ref().and_then(|transactional| transactional.markers_at(now));
             tokio::select! {
                 () = self.shared.wake.notified() => {}
                 Some(command) = transactional::next_command(&mut self.transactional) => self.commanded(command),

@@ -18,9 +18,10 @@ fn answer(body: &'static [u8]) -> FetchResponse {
 /// Reads the answer as the consumer does, three records at a time, and returns `offset value` a record, where reading ended
 /// and what the broker said of the partition.
 fn read_all(answer: FetchResponse, isolation_level: IsolationLevel, from: i64) -> (Vec<String>, Position, i64) {
-    let partition = TopicPartition::new(answer.responses[0].topic.as_str(), 0);
-    let wants = [(Want { partition: partition.clone(), stamp: 1 }, Position::at(from))];
-    let outcome = read(answer, &wants, &Metadata::default(), isolation_level).remove(0);
+    let Outcome::Answered { topics, .. } = read(answer, isolation_level) else { panic!("not answered") };
+    let TopicOutcome { name, mut partitions, .. } = topics.into_iter().next().unwrap();
+    let partition = TopicPartition::new(name.as_str(), 0);
+    let outcome = partitions.remove(0);
     let (records, readable_end) = (outcome.records, outcome.readable_end);
     let fetched_to = next_fetch(&records).unwrap();
     let (held, high_watermark) = (Arc::new(Budget::new(0, Arc::default()).reserve_anyway(0)), outcome.high_watermark);

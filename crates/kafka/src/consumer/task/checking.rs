@@ -16,10 +16,7 @@ use crate::consumer::positions::Position;
 
 impl Task {
     /// Asks new leaders where the epochs end in which the last records were written.
-    pub(super) fn check_epochs(&mut self, now: Instant) {
-        let metadata = self.cluster.metadata();
-        let leader = |p: &crate::TopicPartition| metadata.leader(&p.topic, p.partition);
-        let unchecked = self.shared.lock().partitions.ask_unchecked(now, leader);
+    pub(super) fn check_epochs(&mut self, unchecked: Vec<Unchecked>) {
         let mut by_leader: BTreeMap<i32, Vec<Unchecked>> = BTreeMap::new();
         for partition in unchecked {
             by_leader.entry(partition.leader).or_default().push(partition);

@@ -6,11 +6,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{Done, Task};
+use crate::TopicPartition;
 use crate::consumer::budget::Reservation;
 use crate::consumer::config::OffsetReset;
 use crate::consumer::error::ConsumerError;
-use crate::consumer::fetch::{Fetch, Fetched, PartitionOutcome};
-use crate::consumer::partitions::{ListedAt, Place, Plan, Want};
+use crate::consumer::fetch::{Fetch, Fetched, Outcome, PartitionOutcome, TopicOutcome};
+use crate::consumer::fetch_sessions::Ended;
+use crate::consumer::partitions::{Leader, ListedAt, Place, Want};
 use crate::consumer::positions::Position;
 use crate::consumer::reading::{Chunk, next_fetch};
 use crate::consumer::shared::Application;
@@ -21,36 +23,46 @@ use crate::error::ErrorCode;
 const SHORT_WAIT: Duration = Duration::from_millis(50);
 
 impl Task {
+    /// Looks at the partitions to which something has happened: asks what must be known of them, and changes what is to be fetched.
+    pub(super) fn look(&mut self, now: Instant) {
+        let metadata = self.cluster.metadata();
+        let leader = |partition: &TopicPartition| {
+            let topic = metadata.topic(&partition.topic)?;
+            let known = topic.partition(partition.partition)?;
+            Some(Leader { broker: known.leader?, epoch: known.leader_epoch, topic_id: topic.id })
+        };
+        let (wants, leaderless) = {
+            let mut state = self.shared.lock();
+            let wants = state.partitions.look(now, self.config.max_partition_fetch_bytes, leader);
+            (wants, state.partitions.any_without_leader())
+        };
+        if leaderless {
+            self.cluster.metadata_is_stale();
+        }
+        for (partition, wish) in wants.wishes {
+            self.fetches.wish(partition, wish);
+        }
+        self.locate(wants.committed, wants.listed, now);
+        self.check_epochs(wants.unchecked);
+    }
+
     /// Starts a fetch to every broker that is free and leads a partition with room.
     pub(super) fn fetch(&mut self, now: Instant) {
-        self.away.retain(|broker, (_, at)| *at > now || self.fetching.contains(broker));
-        let metadata = self.cluster.metadata();
-        let plans = {
-            let mut state = self.shared.lock();
-            let plans = state.partitions.plan(
-                now,
-                self.config.max_partition_fetch_bytes,
-                |partition| metadata.leader(&partition.topic, partition.partition).map(|(leader, _)| leader),
-                |broker| !self.fetching.contains(&broker) && !self.away.contains_key(&broker),
-            );
-            if state.partitions.any_without_leader(|p| metadata.leader(&p.topic, p.partition).is_some()) {
-                self.cluster.metadata_is_stale();
-            }
-            plans
-        };
-        for (broker, plan) in plans {
-            let Some(room) = self.room(&plan) else { break };
-            self.shared.lock().partitions.fetching(&plan.wants);
-            self.fetching.insert(broker);
+        self.away.retain(|broker, (_, at)| *at > now || self.fetches.is_under_way(*broker));
+        let idle: Vec<(i32, usize)> =
+            self.fetches.idle().filter(|(broker, _)| !self.away.contains_key(broker)).collect();
+        for (broker, partitions) in idle {
+            let Some(room) = self.room(partitions) else { break };
+            let ask = self.fetches.begin(broker);
             let fetch = Fetch {
                 broker,
                 consumer: self.consumer,
-                wants: plan.wants,
-                max_wait: if plan.left_out {
+                max_wait: if ask.some_later {
                     self.config.fetch_max_wait.min(SHORT_WAIT)
                 } else {
                     self.config.fetch_max_wait
                 },
+                ask,
                 min_bytes: self.config.fetch_min_bytes,
                 max_partition_bytes: self.config.max_partition_fetch_bytes,
                 isolation_level: self.config.isolation_level,
@@ -61,31 +73,34 @@ impl Task {
         }
     }
 
-    /// Room for the answer to one fetch.
-    fn room(&self, plan: &Plan) -> Option<Reservation> {
+    /// Room for the answer to one fetch of so many partitions.
+    fn room(&self, partitions: usize) -> Option<Reservation> {
         let each = self.config.max_partition_fetch_bytes;
-        let wanted = each.saturating_mul(plan.wants.len()).min(self.config.fetch_max_bytes);
+        let wanted = each.saturating_mul(partitions).min(self.config.fetch_max_bytes);
         let least = each.min(wanted);
         self.budget.reserve(wanted, least).or_else(|| {
             let state = self.shared.lock();
             let starving = state.application == Application::Polling && state.partitions.is_drained();
-            (starving && self.fetching.is_empty()).then(|| self.budget.reserve_anyway(least))
+            (starving && !self.fetches.any_under_way()).then(|| self.budget.reserve_anyway(least))
         })
     }
 
     pub(super) fn fetched(&mut self, fetched: Fetched, now: Instant) {
-        let Fetched { broker, wants, outcome, held } = fetched;
-        self.fetching.remove(&broker);
-        {
-            let mut state = self.shared.lock();
-            wants.iter().for_each(|(want, _)| state.partitions.fetch_ended(want));
-        }
-        let outcomes = match outcome {
-            Ok(outcomes) => outcomes,
-            Err(error) => {
+        let Fetched { broker, outcome, held } = fetched;
+        let (session_id, topics) = match outcome {
+            Outcome::Answered { session_id, topics } => (session_id, topics),
+            Outcome::SessionLost(code) => {
+                tracing::debug!(broker, %code, "the broker has lost the fetch session");
+                let unknown = code == ErrorCode::FETCH_SESSION_ID_NOT_FOUND;
+                if !self.fetches.ended(broker, if unknown { Ended::Unknown } else { Ended::Failed }) {
+                    self.back_off(broker, now);
+                }
+                return;
+            }
+            Outcome::Failed(error) => {
                 tracing::debug!(broker, "fetch failed: {error}");
-                let failures = self.away.get(&broker).map_or(0, |(failures, _)| *failures) + 1;
-                self.away.insert(broker, (failures, now + self.retry.wait(failures, self.rng.f64())));
+                self.fetches.ended(broker, Ended::Failed);
+                self.back_off(broker, now);
                 self.cluster.metadata_is_stale();
                 if error.is_fatal() {
                     self.shared.fail(ConsumerError::Cluster(error));
@@ -95,13 +110,25 @@ impl Task {
         };
         self.away.remove(&broker);
         let mut came = false;
-        for outcome in outcomes {
-            let Some((want, from)) = wants.get(outcome.want) else { continue };
-            came |= self.take_outcome(want, *from, outcome, &held, now);
+        for TopicOutcome { id, name, partitions } in topics {
+            for outcome in partitions {
+                // What nobody asked for is ignored.
+                let asked = self.fetches.asked(broker, (id, name.as_str()), outcome.partition);
+                let Some((partition, start)) = asked else { continue };
+                let (want, from) = (Want { partition, stamp: start.stamp }, start.position);
+                came |= self.take_outcome(&want, from, outcome, &held, now);
+            }
         }
+        self.fetches.ended(broker, Ended::Answered { session_id });
         if came {
             self.shared.application.notify_one();
         }
+    }
+
+    /// Leaves a broker alone for a while.
+    fn back_off(&mut self, broker: i32, now: Instant) {
+        let failures = self.away.get(&broker).map_or(0, |(failures, _)| *failures) + 1;
+        self.away.insert(broker, (failures, now + self.retry.wait(failures, self.rng.f64())));
     }
 
     /// Queues what came for a partition, or does what its error calls for; says whether something was queued.
@@ -113,6 +140,9 @@ impl Task {
         held: &Arc<Reservation>,
         now: Instant,
     ) -> bool {
+        if !self.shared.lock().partitions.awaits(want, from) {
+            return false;
+        }
         if let Some(code) = outcome.code {
             self.partition_failed(want, from, &outcome, code, now);
             return false;

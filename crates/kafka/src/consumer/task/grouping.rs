@@ -163,6 +163,7 @@ impl Task {
     pub(super) fn metadata_changed(&mut self) {
         let metadata = Arc::clone(&self.metadata.borrow_and_update());
         self.leave_deleted_logs(&metadata);
+        self.shared.lock().partitions.stir_all();
         let counts = counts(&metadata);
         let now = Instant::now();
         self.with_member(|member| match member {

@@ -22,11 +22,7 @@ pub(super) const UNSTABLE: Duration = Duration::from_millis(100);
 
 impl Task {
     /// Asks for the places that are not known yet.
-    pub(super) fn locate(&mut self, now: Instant) {
-        let (committed, listed) = {
-            let mut state = self.shared.lock();
-            (state.partitions.ask_committed(now), state.partitions.ask_listed(now))
-        };
+    pub(super) fn locate(&mut self, committed: Vec<Want>, listed: Vec<(Want, ListedAt)>, now: Instant) {
         if !committed.is_empty() {
             self.ask_coordinator(committed);
         }

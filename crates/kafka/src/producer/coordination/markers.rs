@@ -86,7 +86,10 @@ impl Markers {
     }
 
     /// When there is something to do, unless an answer comes before.
-    pub(super) fn wakes_at(&self) -> Option<Instant> {
+    pub(super) fn wakes_at(&self, now: Instant) -> Option<Instant> {
+        if self.are_written(now) {
+            return None;
+        }
         match self.state {
             State::Written => None,
             State::Due { ended, at, .. } => Some(at.min(ended + GIVE_UP)),
@@ -144,7 +147,7 @@ mod tests {
         let (mut now, mut questions) = (ended, 0);
         markers.ended(now);
         while !markers.are_written(now) {
-            now = markers.wakes_at().unwrap().max(now);
+            now = markers.wakes_at(now).unwrap().max(now);
             if markers.ask(now) {
                 questions += 1;
                 let told = if now + ROUND_TRIP / 2 >= ended + takes { Told::Written } else { Told::NotYet };
@@ -223,7 +226,9 @@ mod tests {
         markers.ended(now);
         assert!(markers.ask(now) && !markers.ask(now));
         assert!(!markers.are_written(now));
-        assert!(markers.are_written(markers.wakes_at().unwrap()));
+        let given_up = markers.wakes_at(now).unwrap();
+        assert!(markers.are_written(given_up));
+        assert_eq!(markers.wakes_at(given_up), None, "or it would be woken for nothing, for ever");
         markers.told(Told::Nothing, now);
         assert!(markers.are_written(now), "the broker will say");
     }

@@ -310,8 +310,12 @@ impl Coordination {
     }
 
     /// When to look again because of the markers of the transaction before: to be kept more exactly than other times.
-    pub(super) fn markers_at(&self) -> Option<Instant> {
-        self.markers.wakes_at()
+    pub(super) fn markers_at(&self, now: Instant) -> Option<Instant> {
+        self.asks_for_markers().then(|| self.markers.wakes_at(now)).flatten()
+    }
+
+    fn asks_for_markers(&self) -> bool {
+        matches!(self.phase, Phase::Idle | Phase::Open(_))
     }
 
     /// Whether records may be written to this partition. If not, the coordinator will be told of it first.
@@ -338,7 +342,7 @@ impl Coordination {
 
     /// The request to make now. `drained` means that no batch of the open transaction waits or is under way.
     pub(super) fn next(&mut self, drained: bool, now: Instant) -> Next {
-        if matches!(self.phase, Phase::Idle | Phase::Open(_)) && self.markers.ask(now) {
+        if self.asks_for_markers() && self.markers.ask(now) {
             return Next::Call(Call::Markers);
         }
         if self.pending {

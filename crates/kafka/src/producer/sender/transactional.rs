@@ -92,8 +92,8 @@ impl Transactional {
     }
 
     /// When to look again because of the markers of the transaction before, to be kept more exactly than other times.
-    pub(super) fn markers_at(&self) -> Option<Instant> {
-        self.coordination.markers_at()
+    pub(super) fn markers_at(&self, now: Instant) -> Option<Instant> {
+        self.coordination.markers_at(now)
     }
 
     pub(super) fn batch_sent(&mut self) {
