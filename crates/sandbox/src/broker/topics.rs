@@ -1,6 +1,6 @@
 //! All topics: names, ids, settings and partitions.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, SystemTime};
 
@@ -60,35 +60,43 @@ pub(super) fn check_name(name: &str) -> Result<(), CreateError> {
     Ok(())
 }
 
+#[derive(Debug, Default)]
+struct Inner {
+    by_name: BTreeMap<Arc<str>, Arc<Topic>>,
+    /// The name of each id.
+    names: HashMap<Uuid, Arc<str>>,
+}
+
 /// The map of topics.
 #[derive(Debug, Default)]
-pub(crate) struct Topics(RwLock<BTreeMap<Arc<str>, Arc<Topic>>>);
+pub(crate) struct Topics(RwLock<Inner>);
 
 impl Topics {
-    fn read(&self) -> std::sync::RwLockReadGuard<'_, BTreeMap<Arc<str>, Arc<Topic>>> {
+    fn read(&self) -> std::sync::RwLockReadGuard<'_, Inner> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn write(&self) -> std::sync::RwLockWriteGuard<'_, BTreeMap<Arc<str>, Arc<Topic>>> {
+    fn write(&self) -> std::sync::RwLockWriteGuard<'_, Inner> {
         self.0.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<Arc<Topic>> {
-        self.read().get(name).cloned()
+        self.read().by_name.get(name).cloned()
     }
 
     pub(crate) fn by_id(&self, id: Uuid) -> Option<Arc<Topic>> {
-        self.read().values().find(|topic| topic.id == id).cloned()
+        let topics = self.read();
+        topics.by_name.get(topics.names.get(&id)?).cloned()
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<Topic>> {
-        self.read().values().cloned().collect()
+        self.read().by_name.values().cloned().collect()
     }
 
     /// What group coordinators have to know of the topics.
     pub(crate) fn catalogue(&self) -> Catalogue {
         let describe = |topic: &Arc<Topic>| (Arc::clone(&topic.name), topic.id, topic.partitions.len() as i32);
-        self.read().values().map(describe).collect()
+        self.read().by_name.values().map(describe).collect()
     }
 
     /// Creates a topic of `partitions` partitions, or only checks whether it could be.
@@ -106,15 +114,15 @@ impl Topics {
             )));
         }
         let mut topics = self.write();
-        if topics.contains_key(name) {
+        if topics.by_name.contains_key(name) {
             return Err(CreateError::Exists(name.to_owned()));
         }
         // Kafka's metrics cannot tell these two apart, so it does not have both.
         let metric_name = |name: &str| name.replace('.', "_");
-        if let Some(other) = topics.keys().find(|other| metric_name(other) == metric_name(name)) {
+        if let Some(other) = topics.by_name.keys().find(|other| metric_name(other) == metric_name(name)) {
             return Err(CreateError::Name(format!("'{name}' collides with existing topic: {other}")));
         }
-        let in_all: usize = topics.values().map(|topic| topic.partitions.len()).sum();
+        let in_all: usize = topics.by_name.values().map(|topic| topic.partitions.len()).sum();
         if in_all + partitions as usize > MAX_PARTITIONS_IN_ALL {
             return Err(CreateError::Partitions(format!(
                 "The sandbox has {in_all} partitions and takes no more than {MAX_PARTITIONS_IN_ALL}."
@@ -124,14 +132,20 @@ impl Topics {
         let partitions = (0..partitions).map(|_| Arc::default()).collect();
         let topic = Arc::new(Topic { name: Arc::clone(&name), id: Uuid::new_v4(), partitions, settings });
         if !validate_only {
-            topics.insert(name, Arc::clone(&topic));
+            topics.names.insert(topic.id, Arc::clone(&name));
+            topics.by_name.insert(name, Arc::clone(&topic));
         }
         Ok(topic)
     }
 
     /// Deletes a topic and wakes whoever waits for its data.
     pub(crate) fn delete(&self, name: &str) -> Option<Arc<Topic>> {
-        let topic = self.write().remove(name)?;
+        let topic = {
+            let mut topics = self.write();
+            let topic = topics.by_name.remove(name)?;
+            topics.names.remove(&topic.id);
+            topic
+        };
         topic.partitions.iter().for_each(|partition| partition.wake_all());
         Some(topic)
     }
@@ -139,7 +153,7 @@ impl Topics {
     /// Adds partitions up to `count`.
     pub(crate) fn grow(&self, name: &str, count: i32, validate_only: bool) -> Option<Result<(), CreateError>> {
         let mut topics = self.write();
-        let topic = topics.get_mut(name)?;
+        let topic = topics.by_name.get_mut(name)?;
         let now = topic.partitions.len() as i32;
         if count <= now || count > MAX_PARTITIONS {
             return Some(Err(CreateError::Partitions(format!(
@@ -162,7 +176,7 @@ impl Topics {
         change: impl FnOnce(&mut TopicSettings) -> Result<(), E>,
     ) -> Option<Result<(), E>> {
         let mut topics = self.write();
-        let topic = topics.get_mut(name)?;
+        let topic = topics.by_name.get_mut(name)?;
         let mut settings = topic.settings.clone();
         if let Err(error) = change(&mut settings) {
             return Some(Err(error));
@@ -174,12 +188,17 @@ impl Topics {
     }
 
     pub(crate) fn total_bytes(&self) -> usize {
-        self.read().values().flat_map(|topic| &topic.partitions).map(|partition| partition.log().size_bytes()).sum()
+        self.read()
+            .by_name
+            .values()
+            .flat_map(|topic| &topic.partitions)
+            .map(|partition| partition.log().size_bytes())
+            .sum()
     }
 
     /// Takes the oldest batch of the largest partition until all logs together are within `max_bytes`.
     pub(crate) fn shrink_to(&self, max_bytes: usize) {
-        let partitions: Vec<_> = self.read().values().flat_map(|topic| topic.partitions.clone()).collect();
+        let partitions: Vec<_> = self.read().by_name.values().flat_map(|topic| topic.partitions.clone()).collect();
         let mut total: usize = partitions.iter().map(|partition| partition.log().size_bytes()).sum();
         while total > max_bytes {
             let Some(largest) = partitions.iter().max_by_key(|partition| partition.log().size_bytes()) else {
@@ -247,6 +266,7 @@ mod tests {
         let second = topics.create("orders", 3, TopicSettings::default(), false).unwrap();
         assert_ne!(first.id, second.id);
         assert!(topics.by_id(first.id).is_none());
+        assert_eq!(topics.by_id(second.id).unwrap().id, second.id);
     }
 
     #[tokio::test(start_paused = true)]
