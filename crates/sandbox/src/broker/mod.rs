@@ -3,10 +3,11 @@
 //! [`Broker`] owns the state; [`listener`] feeds it requests, one connection at a time and in order, as Kafka does. Requests that
 //! must wait (a fetch for data, a join for its group) park on their own connection's task and disturb nobody else.
 //!
-//! Lock order: the transactions, then the topic map, then one partition's log; or the transactions, then the groups. The groups' lock
-//! is taken with neither the topic map nor a log held. No lock is held across an await.
+//! Lock order: the transactions, then the topic map, then one partition's log; or the transactions, then the groups; or the fetch
+//! sessions, then the topic map. The groups' lock is taken with neither the topic map nor a log held. No lock is held across an await.
 
 mod api;
+mod fetch_sessions;
 mod groups;
 pub(crate) mod listener;
 mod partition;
@@ -16,8 +17,8 @@ mod status;
 mod topics;
 mod transactions;
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::SystemTime;
 
 use tokio_util::sync::CancellationToken;
@@ -26,6 +27,7 @@ use crate::access::{AccessRules, Operation, Principal, ResourceKind};
 use crate::issuer::VerifiedToken;
 use crate::transactions::TransactionSettings;
 
+use self::fetch_sessions::FetchSessions;
 pub(crate) use self::groups::Groups;
 pub(crate) use self::settings::TopicSettings;
 pub use self::status::{BrokerStatus, Denial, GroupStatus, TopicStatus};
@@ -55,6 +57,7 @@ pub(crate) struct Broker {
     pub(crate) topics: Topics,
     pub(crate) groups: Groups,
     pub(crate) transactions: Transactions,
+    fetch_sessions: Mutex<FetchSessions>,
     max_log_bytes: usize,
     rules: Arc<AccessRules>,
     verify: Arc<VerifyToken>,
@@ -70,6 +73,7 @@ impl Broker {
             topics: Topics::default(),
             groups: Groups::new(config.group_settings),
             transactions: Transactions::new(config.transactions),
+            fetch_sessions: Mutex::default(),
             max_log_bytes: config.max_log_bytes,
             rules: config.rules,
             verify: config.verify,
@@ -88,6 +92,11 @@ impl Broker {
         let ends = shutdown.clone();
         tokio::spawn(async move { ends.run_until_cancelled(retention.topics.keep_retention()).await });
         broker
+    }
+
+    /// Locks the fetch sessions. Nothing may await while the guard lives.
+    fn fetch_sessions(&self) -> MutexGuard<'_, FetchSessions> {
+        self.fetch_sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks the access rules, and remembers a refusal for the status page and the log.

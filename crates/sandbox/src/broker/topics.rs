@@ -14,7 +14,7 @@ use crate::groups::consumer::Catalogue;
 /// The most partitions that one topic may have here.
 pub(crate) const MAX_PARTITIONS: i32 = 100;
 /// The most partitions of all topics together: a bound on what requests can make of the sandbox's memory.
-const MAX_PARTITIONS_IN_ALL: usize = 20_000;
+pub(super) const MAX_PARTITIONS_IN_ALL: usize = 20_000;
 const MAX_NAME_BYTES: usize = 249;
 /// `log.retention.check.interval.ms`. Not sooner: a client may write records with times of long ago and read them at once.
 const RETENTION_CHECK_PERIOD: Duration = Duration::from_secs(300);

@@ -6,6 +6,7 @@ mod access;
 mod admin;
 mod changeover;
 mod consumer_groups;
+mod fetch_sessions;
 mod groups;
 mod hostile;
 mod logins;

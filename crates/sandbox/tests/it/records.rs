@@ -161,6 +161,8 @@ async fn a_fetch_that_has_nothing_to_wait_for_is_answered_at_once() {
     assert!(filled.wire.call(&empty, 12).await.unwrap().responses.is_empty());
     let error = |answer: FetchResponse| answer.responses[0].partitions[0].error_code;
     let beyond = filled.wire.call(&filled.fetch(4, long, 1), 12).await.unwrap();
+    let partition = &beyond.responses[0].partitions[0];
+    assert_eq!((partition.high_watermark, partition.log_start_offset), (-1, -1), "offsets do not come with an error");
     assert_eq!(error(beyond), ResponseError::OffsetOutOfRange.code());
     let session = filled.fetch(0, long, 1).with_session_id(5).with_session_epoch(3);
     let answer = filled.wire.call(&session, 12).await.unwrap();

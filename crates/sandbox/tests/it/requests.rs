@@ -9,7 +9,7 @@ use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableT
 use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
-use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic, ForgottenTopic};
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use kafka_protocol::messages::leave_group_request::MemberIdentity;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
@@ -148,7 +148,13 @@ fn records(cases: &mut Cases) {
         let partition = FetchPartition::default().with_partition_max_bytes(1 << 20);
         let topic = FetchTopic::default().with_partitions(vec![partition]);
         let topic = if version < 13 { topic.with_topic(names.topic()) } else { topic.with_topic_id(names.topic_id()) };
-        FetchRequest::default().with_max_bytes(1 << 26).with_topics(names.list(topic))
+        let request = FetchRequest::default().with_max_bytes(1 << 26).with_topics(names.list(topic));
+        let forgotten = ForgottenTopic::default().with_partitions(vec![0]);
+        match version {
+            ..7 => request,
+            7..13 => request.with_forgotten_topics_data(names.list(forgotten.with_topic(names.topic()))),
+            13.. => request.with_forgotten_topics_data(names.list(forgotten.with_topic_id(names.topic_id()))),
+        }
     });
     cases.add(1..=10, |names, _| {
         let partition = |timestamp| ListOffsetsPartition::default().with_timestamp(timestamp);

@@ -1,5 +1,5 @@
 use bytes::{BufMut, BytesMut};
-use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic, ForgottenTopic};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{FetchRequest, MetadataRequest, ProduceRequest, SaslHandshakeRequest};
 use kafka_protocol::protocol::StrBytes;
@@ -68,6 +68,22 @@ fn a_length_that_the_frame_has_bytes_for_is_refused_where_it_is_an_arrays() {
         body.put_bytes(0, 2 * length);
         assert!(decode::<MetadataRequest>(body.freeze(), version).is_err(), "version {version}");
     }
+}
+
+#[test]
+fn a_list_of_what_a_fetch_forgets_is_an_array_like_any_other() {
+    let forgotten = |partitions| {
+        let topic = ForgottenTopic::default().with_partitions(vec![0; partitions]);
+        FetchRequest::default().with_forgotten_topics_data(vec![topic])
+    };
+    for version in [7, 12, 17] {
+        assert!(decode::<FetchRequest>(encoded(&forgotten(MAX_ELEMENTS), version), version).is_ok());
+        assert!(decode::<FetchRequest>(encoded(&forgotten(MAX_ELEMENTS + 1), version), version).is_err());
+    }
+    let mut lying = BytesMut::from(encoded(&forgotten(0), 7).as_ref());
+    let end = lying.len();
+    lying[end - 4..].copy_from_slice(&i32::MAX.to_be_bytes());
+    assert!(decode::<FetchRequest>(lying.freeze(), 7).is_err());
 }
 
 #[test]
