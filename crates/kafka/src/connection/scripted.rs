@@ -6,7 +6,7 @@ use bytes::{Buf, BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::api_versions_response::ApiVersion;
 use kafka_protocol::messages::*;
 use kafka_protocol::protocol::{Decodable, Encodable};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
 
 use super::{Connection, ConnectionOptions};
 
@@ -23,8 +23,8 @@ pub(crate) struct Arrived {
 }
 
 pub(crate) struct ScriptedBroker {
-    read: ReadHalf<DuplexStream>,
-    write: WriteHalf<DuplexStream>,
+    read: Box<dyn AsyncRead + Send + Unpin>,
+    write: Box<dyn AsyncWrite + Send + Unpin>,
     versions: Vec<ApiVersion>,
     /// Taken from the pipe by [`expect`](Self::expect) on its way to something else.
     pub(crate) seen: VecDeque<ApiKey>,
@@ -72,8 +72,13 @@ pub(crate) async fn connected_with(options: &ConnectionOptions) -> (std::sync::A
 impl ScriptedBroker {
     pub(crate) fn new() -> (DuplexStream, Self) {
         let (client, broker) = tokio::io::duplex(PIPE_BYTES);
-        let (read, write) = tokio::io::split(broker);
-        (client, Self { read, write, versions: versions(), seen: VecDeque::new() })
+        (client, Self::over(broker))
+    }
+
+    /// A broker that speaks over this stream.
+    pub(crate) fn over(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
+        let (read, write) = tokio::io::split(stream);
+        Self { read: Box::new(read), write: Box::new(write), versions: versions(), seen: VecDeque::new() }
     }
 
     /// The next request, or `None` once the client has closed.

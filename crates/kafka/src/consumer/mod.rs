@@ -28,3 +28,6 @@ pub use config::{ConsumerConfig, GroupProtocol, IsolationLevel, OffsetReset, Sta
 pub use error::{CommitError, ConsumerError};
 pub use partition::TopicPartition;
 pub use positions::{Position, Positions};
+
+#[cfg(test)]
+mod tests;
