@@ -175,8 +175,12 @@ impl FetchSessions {
         if session.by_id && session.changed.iter().any(|p| session.wanted.get(p).is_some_and(|s| s.topic_id.is_nil())) {
             session.epoch = NEW_SESSION;
         }
-        let (named, forgotten) =
-            if session.epoch == NEW_SESSION { (session.everything(), Vec::new()) } else { session.changes() };
+        let (mut named, mut forgotten) = (Vec::new(), Vec::new());
+        if session.epoch == NEW_SESSION {
+            named = session.everything();
+        } else {
+            session.changes(&mut named, &mut forgotten);
+        }
         Ask {
             session_id: session.id,
             session_epoch: session.epoch,
@@ -234,8 +238,7 @@ impl Session {
         named
     }
 
-    fn changes(&mut self) -> (Vec<(TopicPartition, Start)>, Vec<(TopicPartition, Uuid)>) {
-        let (mut named, mut forgotten) = (Vec::new(), Vec::new());
+    fn changes(&mut self, named: &mut Vec<(TopicPartition, Start)>, forgotten: &mut Vec<(TopicPartition, Uuid)>) {
         for partition in self.changed.drain(..) {
             let Some(start) = self.wanted.get(&partition) else {
                 if let Some(known) = self.known.remove(&partition) {
@@ -259,7 +262,6 @@ impl Session {
                 named.push((partition, start.clone()));
             }
         }
-        (named, forgotten)
     }
 }
 
