@@ -29,14 +29,18 @@ running_pid() {
 
 # Launches broker $1 in its own session. `await_broker` tells when it serves.
 launch_broker() {
-    local log="$dir/logs/broker-$1.log" urls=
+    local log="$dir/logs/broker-$1.log" urls= jvm
     [ -n "${OAUTH_JWKS_URL:-}" ] && urls="-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls=$OAUTH_JWKS_URL,$OAUTH_TOKEN_URL"
     touch "$log"
     wc -c <"$log" >"$dir/broker-$1/log-offset"
     # The collector and the compiler that cost least: tests start brokers more often than they load them.
+    jvm="-Xms128m -XX:+UseSerialGC -XX:TieredStopAtLevel=1"
+    # Those of Kafka's kafka-run-class.sh, and a heap that does not have to grow first.
+    [ -z "${STEADY:-}" ] || jvm="-server -Xms$HEAP -XX:+UseG1GC -XX:MaxGCPauseMillis=20 \
+        -XX:InitiatingHeapOccupancyPercent=35 -XX:+ExplicitGCInvokesConcurrent"
     # shellcheck disable=SC2016,SC2086
     setsid nohup sh -c 'echo $$ >"$0"; exec "$@"' "$dir/broker-$1/pid" \
-        "$java" -Xms128m "-Xmx$HEAP" -XX:+UseSerialGC -XX:TieredStopAtLevel=1 -XX:+ExitOnOutOfMemoryError -Djava.awt.headless=true \
+        "$java" $jvm "-Xmx$HEAP" -XX:+ExitOnOutOfMemoryError -Djava.awt.headless=true \
         "-Dlog4j2.configurationFile=$here/log4j2.xml" $urls ${KAFKA_PEER_JVM_OPTS:-} \
         -cp "$(jars "$KAFKA_VERSION")/*" kafka.Kafka "$dir/broker-$1/server.properties" \
         >>"$log" 2>&1 </dev/null &
