@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"os"
 	"os/signal"
 	"syscall"
@@ -94,7 +95,8 @@ func picklistID(orderID string) (string, error) {
 func fulfil() error {
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
-	more := append(producing(0), kgo.DefaultProduceTopic(out), kgo.TransactionalID(transactionalID), kgo.ConsumerGroup(group),
+	// Batches instead of single records; what is left is flushed.
+	more := append(producing(time.Millisecond), kgo.DefaultProduceTopic(out), kgo.TransactionalID(transactionalID), kgo.ConsumerGroup(group),
 		kgo.ConsumeTopics(topic), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.RequireStableFetchOffsets(),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
 	opts, err := options(more...)
@@ -121,24 +123,49 @@ func fulfil() error {
 		if err := session.Begin(); err != nil {
 			return err
 		}
-		var failed error
-		for records := fetches.RecordIter(); !records.Done(); {
-			key, value, err := pick(records.Next().Value)
-			if err != nil {
-				return err
-			}
-			session.Produce(context.Background(), &kgo.Record{Key: key, Value: value}, func(_ *kgo.Record, err error) {
-				if err != nil {
-					failed = err
-				}
-			})
+		written := kgo.AbortingFirstErrPromise(session.Client())
+		orders, err := take(ctx, session, fetches, written)
+		if err != nil {
+			return err
 		}
-		committed, err := session.End(context.Background(), kgo.TransactionEndTry(failed == nil))
+		if err := session.Client().Flush(context.Background()); err != nil {
+			return err
+		}
+		// Err waits for every record's outcome, and the session ends the transaction with positions only if all were written.
+		// A list that was not is no reason to stop: the session goes back to where the transaction began.
+		committed, err := session.End(context.Background(), kgo.TransactionEndTry(written.Err() == nil))
 		if err != nil {
 			return err
 		}
 		if committed {
-			done += fetches.NumRecords()
+			done += orders
+		}
+	}
+}
+
+// Makes the lists of these orders, and of more until there are enough or it has waited long enough.
+func take(ctx context.Context, session *kgo.GroupTransactSession, fetches kgo.Fetches, written *kgo.FirstErrPromise) (int, error) {
+	more, cancel := context.WithTimeout(ctx, time.Duration(lingerMS)*time.Millisecond)
+	defer cancel()
+	orders := 0
+	for {
+		for records := fetches.RecordIter(); !records.Done(); {
+			key, value, err := pick(records.Next().Value)
+			if err != nil {
+				return orders, err
+			}
+			session.Produce(context.Background(), &kgo.Record{Key: key, Value: value}, written.Promise())
+			orders++
+		}
+		if orders >= maxOrders {
+			return orders, nil
+		}
+		fetches = session.PollRecords(more, maxOrders-orders)
+		if err := fetches.Err(); err != nil {
+			if errors.Is(err, more.Err()) {
+				return orders, nil
+			}
+			return orders, err
 		}
 	}
 }

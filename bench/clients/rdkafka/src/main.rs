@@ -1,6 +1,8 @@
 //! The benchmark's works through rdkafka; `bench/README.md` says what each work is.
 
 mod fulfil;
+mod transactional;
+mod transactions;
 
 use std::error::Error;
 use std::process::ExitCode;
@@ -8,8 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use bench_common::cli::{Command, Consume, Produce, Server, Transact, WARM_UP, Work};
-use bench_common::{Orders, Times, report};
+use bench_common::cli::{Command, Consume, Produce, Server, Work};
+use bench_common::{Orders, report};
 use clap::Parser as _;
 use rdkafka::client::ClientContext;
 use rdkafka::config::ClientConfig;
@@ -21,11 +23,16 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long reports are served when the producer's queue is full, of which it sends a small part meanwhile. rdkafka cuts what
+/// is left of a wait to whole milliseconds and asks over and over, without a pause, in the last one: a wait of one
+/// millisecond is a busy loop.
+const MAKE_ROOM: Duration = Duration::from_millis(50);
+
 fn main() -> ExitCode {
     let done = match Command::parse().work {
         Work::Produce(arguments) => produce(&arguments),
         Work::Consume(arguments) => consume(&arguments),
-        Work::Transactions(arguments) => transactions(&arguments),
+        Work::Transactions(arguments) => transactions::run(&arguments),
         Work::Fulfil(arguments) => fulfil::run(&arguments),
     };
     match done {
@@ -47,16 +54,29 @@ fn client(server: &Server) -> ClientConfig {
 }
 
 /// As large batches as a broker takes, and room for as many as ours has.
+///
+/// No more requests on their way than partitions, less one. An idempotent producer of this library sends one batch of a partition
+/// at a time, and while it waits for the answer to that with a full one ready behind it, its thread goes round without a pause,
+/// unless there is a request that has to wait for another's answer (which is what holds further batches back). That cost
+/// several times the work itself with a broker that is slower than the producer.
 fn producer(server: &Server) -> ClientConfig {
     let mut config = client(server);
     config
         .set("enable.idempotence", "true")
         .set("partitioner", "murmur2_random")
+        .set("max.in.flight", "2")
         .set("compression.type", &server.compression)
         .set("linger.ms", "5")
         .set("batch.size", "1000000")
         .set("queue.buffering.max.messages", "1000000")
-        .set("queue.buffering.max.kbytes", "262144");
+        .set("queue.buffering.max.kbytes", "32768");
+    config
+}
+
+/// Reads ahead as far as it does by default, and looks soon whether there is room again, not after a second.
+fn consumer(server: &Server) -> ClientConfig {
+    let mut config = client(server);
+    config.set("enable.auto.commit", "false").set("check.crcs", "true").set("fetch.queue.backoff.ms", "5");
     config
 }
 
@@ -86,7 +106,7 @@ fn send(producer: &BaseProducer<Counts>, topic: &str, key: &[u8], value: &[u8]) 
             Ok(()) => return Ok(()),
             Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), refused)) => {
                 record = refused;
-                producer.poll(Duration::from_millis(1));
+                producer.poll(MAKE_ROOM);
             }
             Err((error, _)) => return Err(error),
         }
@@ -115,9 +135,12 @@ fn produce(arguments: &Produce) -> Result<(), Box<dyn Error>> {
 }
 
 fn consume(arguments: &Consume) -> Result<(), Box<dyn Error>> {
-    let mut config = client(&arguments.server);
-    config.set("group.id", "unused").set("enable.auto.commit", "false").set("check.crcs", "true");
+    let mut config = consumer(&arguments.server);
+    // It wants one, and does not ask it for anything.
+    config.set("group.id", "unused");
     let consumer: BaseConsumer = config.create()?;
+    // A partition whose leader is not known yet when it is assigned waits for half a second before it asks for its beginning.
+    consumer.fetch_metadata(Some(&arguments.topic), PATIENCE)?;
     let mut partitions = TopicPartitionList::new();
     for partition in 0..arguments.partitions {
         partitions.add_partition_offset(&arguments.topic, partition, Offset::Beginning)?;
@@ -132,36 +155,5 @@ fn consume(arguments: &Consume) -> Result<(), Box<dyn Error>> {
     }
     let seconds = started.map_or(0.0, |started: Instant| started.elapsed().as_secs_f64());
     report(&[("records", records as f64), ("bytes", bytes as f64), ("seconds", seconds)]);
-    Ok(())
-}
-
-fn transactions(arguments: &Transact) -> Result<(), Box<dyn Error>> {
-    let orders = Orders::read(&arguments.orders)?;
-    let mut config = client(&arguments.server);
-    config.set("group.id", &arguments.group);
-    let group: BaseConsumer = config.create()?;
-    let group = group.group_metadata().ok_or("no group")?;
-    let mut config = producer(&arguments.server);
-    config.set("transactional.id", &arguments.transactional_id).set("linger.ms", "0");
-    let producer: BaseProducer<Counts> = config.create_with_context(Counts::default())?;
-    producer.init_transactions(PATIENCE)?;
-    let mut records = orders.cycle();
-    let mut times = Times::default();
-    for number in 0..WARM_UP + arguments.count {
-        std::thread::sleep(Duration::from_millis(arguments.rest_ms));
-        let began = Instant::now();
-        producer.begin_transaction()?;
-        for (key, value) in records.by_ref().take(arguments.size) {
-            send(&producer, &arguments.topic, key, value)?;
-        }
-        let mut offsets = TopicPartitionList::new();
-        offsets.add_partition_offset(&arguments.input, 0, Offset::Offset(number as i64))?;
-        producer.send_offsets_to_transaction(&offsets, &group, PATIENCE)?;
-        producer.commit_transaction(PATIENCE)?;
-        if number >= WARM_UP {
-            times.add(began.elapsed());
-        }
-    }
-    times.report(arguments.size * arguments.count);
     Ok(())
 }
