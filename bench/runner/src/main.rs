@@ -38,7 +38,7 @@ struct Arguments {
     /// Records to produce and to consume
     #[arg(long, default_value_t = 2_000_000)]
     records: u64,
-    /// Only these works: produce, consume, partitions, transactions, fulfil, latency, start
+    /// Only these works: produce, consume, partitions, idle, transactions, fulfil, latency, start
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// Only these clients: ours, franz-go, rdkafka, krafka, java

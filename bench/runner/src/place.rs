@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use grocery_events::{Event, GroceryOrder, GroceryPicklist};
-use kafka::{ClientConfig, Cluster, NewTopic};
+use kafka::{ClientConfig, Cluster, NewTopic, OffsetSpec, TopicPartition};
 use sandbox::access::AccessRules;
 use sandbox::{Sandbox, SandboxConfig};
 use schema_registry::{AvroSerializer, RegistryClient, RegistryConfig, SerializerOptions};
@@ -75,11 +75,14 @@ impl Place {
         self.directory.path().join("counts")
     }
 
-    /// A new topic.
+    /// A new topic, once all its partitions are served: a client that finds one without a leader waits for seconds.
     pub(crate) async fn topic(&self, name: &str, partitions: i32) -> Result<String, Box<dyn Error>> {
         let name = format!("bench.{name}.{}", fastrand::u32(..));
         let topic = NewTopic::new(name.as_str()).partitions(partitions);
-        self.cluster.admin().create_topics([topic]).await?.into_values().try_for_each(|created| created.map(drop))?;
+        let admin = self.cluster.admin();
+        admin.create_topics([topic]).await?.into_values().try_for_each(|created| created.map(drop))?;
+        let all = (0..partitions).map(|partition| TopicPartition::new(name.as_str(), partition));
+        admin.list_offsets(all, OffsetSpec::Latest).await?.into_values().try_for_each(|served| served.map(drop))?;
         Ok(name)
     }
 

@@ -21,6 +21,22 @@ const PARTITIONS: i32 = 3;
 /// Transactions of one run that are counted.
 const TRANSACTIONS: usize = 200;
 
+/// A broker's largest batch, by default.
+const BATCH_BYTES: usize = 1_000_000;
+
+/// What an order takes in a batch, about.
+const ORDER_BYTES: usize = 210;
+
+/// The most partitions of one topic.
+const MOST_PARTITIONS: usize = 1_000;
+
+/// Records of the idle work, and how many come in a second.
+const IDLE_RECORDS: u64 = 10_000;
+const IDLE_RATE: u32 = 1_000;
+
+/// Until a consumer has found that there is nothing yet, in however many partitions.
+const SETTLING: Duration = Duration::from_secs(3);
+
 /// Pick lists of one run: enough that joining the group is a small part.
 const LISTS: u64 = 500_000;
 
@@ -51,7 +67,12 @@ impl<'a> Bench<'a> {
             );
         }
         if self.wants("partitions") {
-            tables.rates("Consume from many partitions", "records spread over so many", &self.partitions().await?);
+            let what = "records spread over so many, in batches of the same size";
+            tables.rates("Consume from many partitions", what, &self.partitions().await?);
+        }
+        if self.wants("idle") {
+            let what = "1,000 records a second for 10 seconds, all to one partition of those that are assigned";
+            tables.rates("Consume from idle partitions", what, &self.idle().await?);
         }
         if self.wants("transactions") {
             tables.times("Transactions", "records and one position of a group each", &self.transactions().await?);
@@ -145,10 +166,22 @@ impl<'a> Bench<'a> {
     }
 
     /// Fills a topic, by our own client.
-    async fn filled(&self, name: &str, partitions: i32, records: u64, variant: Variant) -> Outcome<String> {
+    async fn filled(
+        &self,
+        name: &str,
+        partitions: i32,
+        records: u64,
+        variant: Variant,
+        batch_bytes: usize,
+    ) -> Outcome<String> {
         let topic = self.place.topic(name, partitions).await?;
-        let options = [self.orders(), ("topic", topic.clone()), ("records", records.to_string())];
-        if let Some(running) = self.begin(Client::Ours, "produce", variant, &options)? {
+        let options = [
+            self.orders(),
+            ("topic", topic.clone()),
+            ("records", records.to_string()),
+            ("batch-bytes", batch_bytes.to_string()),
+        ];
+        if let Some(running) = self.begin(Client::Ours, "fill", variant, &options)? {
             running.finish()?;
         }
         Ok(topic)
@@ -158,7 +191,7 @@ impl<'a> Bench<'a> {
         let mut rows = Rows::new();
         let records = self.arguments.records;
         for variant in Variant::ALL {
-            let topic = self.filled("consume", PARTITIONS, records, variant).await?;
+            let topic = self.filled("consume", PARTITIONS, records, variant, BATCH_BYTES).await?;
             let options =
                 [("topic", topic.clone()), ("partitions", PARTITIONS.to_string()), ("records", records.to_string())];
             for _ in 0..self.arguments.rounds {
@@ -174,8 +207,10 @@ impl<'a> Bench<'a> {
     async fn partitions(&self) -> Outcome<Rows<String>> {
         let mut rows = Rows::new();
         let records = self.arguments.records;
-        for partitions in [1, 100, 1_000] {
-            let topic = self.filled("partitions", partitions, records, Variant::Plain).await?;
+        // A few batches for each of the most partitions, and as large ones where there are fewer of those.
+        let batch_bytes = (records as usize / MOST_PARTITIONS / 4 * ORDER_BYTES).clamp(ORDER_BYTES, BATCH_BYTES);
+        for partitions in [1, 100, MOST_PARTITIONS as i32] {
+            let topic = self.filled("partitions", partitions, records, Variant::Plain, batch_bytes).await?;
             let options =
                 [("topic", topic.clone()), ("partitions", partitions.to_string()), ("records", records.to_string())];
             for _ in 0..self.arguments.rounds {
@@ -185,6 +220,39 @@ impl<'a> Bench<'a> {
                 }
             }
             self.place.delete(&[&topic]).await?;
+        }
+        Ok(rows)
+    }
+
+    /// What it costs to have partitions in which nothing happens.
+    async fn idle(&self) -> Outcome<Rows<&'static str>> {
+        let mut rows = Rows::new();
+        for (row, partitions) in [("1 of 1 partitions", 1), ("1 of 1,000 partitions", MOST_PARTITIONS as i32)] {
+            for _ in 0..self.arguments.rounds {
+                for client in self.clients().filter(|client| *client != Client::Java) {
+                    let topic = self.place.topic("idle", partitions).await?;
+                    let consume = [
+                        ("topic", topic.clone()),
+                        ("partitions", partitions.to_string()),
+                        ("records", IDLE_RECORDS.to_string()),
+                    ];
+                    let Some(consuming) = self.begin(client, "consume", Variant::Plain, &consume)? else { continue };
+                    sleep(SETTLING).await;
+                    let steady = [
+                        self.orders(),
+                        ("topic", topic.clone()),
+                        ("records", IDLE_RECORDS.to_string()),
+                        ("rate", IDLE_RATE.to_string()),
+                    ];
+                    if let Some(producing) = self.begin(Client::Ours, "steady", Variant::Plain, &steady)? {
+                        producing.finish()?;
+                    }
+                    let sample = consuming.finish()?;
+                    eprintln!("idle, {row}, {}: {:.1?} of CPU", client.name(), sample.cpu);
+                    rows.entry((row, client)).or_default().push(sample);
+                    self.place.delete(&[&topic]).await?;
+                }
+            }
         }
         Ok(rows)
     }
@@ -244,7 +312,7 @@ impl<'a> Bench<'a> {
 
     async fn fulfil(&self) -> Outcome<Rows<&'static str>> {
         let mut rows = Rows::new();
-        let orders = self.filled("orders", PARTITIONS, LISTS, Variant::Plain).await?;
+        let orders = self.filled("orders", PARTITIONS, LISTS, Variant::Plain, BATCH_BYTES).await?;
         for _ in 0..self.arguments.rounds {
             for client in self.clients().filter(|client| *client != Client::Java) {
                 let lists = self.place.topic("lists", PARTITIONS).await?;
@@ -300,7 +368,7 @@ impl<'a> Bench<'a> {
     /// How much memory the service has when nothing is to be done, and how soon a client has its first record.
     async fn start(&self) -> Outcome<Vec<String>> {
         let mut lines = Vec::new();
-        let orders = self.filled("orders", PARTITIONS, 1_000, Variant::Plain).await?;
+        let orders = self.filled("orders", PARTITIONS, 1_000, Variant::Plain, BATCH_BYTES).await?;
         let lists = self.place.topic("lists", PARTITIONS).await?;
         for client in self.clients().filter(|client| *client != Client::Java) {
             let mut first = Vec::new();

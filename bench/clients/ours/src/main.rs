@@ -1,5 +1,6 @@
 //! The benchmark's works, done with this project's own client and its fulfilment service; `bench/README.md` says what each work is.
 
+mod fill;
 mod fulfil;
 mod latency;
 mod transactions;
@@ -25,6 +26,8 @@ struct Command {
 enum Ours {
     #[command(flatten)]
     Shared(Work),
+    Fill(fill::FillArguments),
+    Steady(fill::SteadyArguments),
     Latency(latency::Arguments),
     Watch(latency::WatchArguments),
 }
@@ -58,6 +61,8 @@ fn main() -> ExitCode {
             Ours::Shared(Work::Consume(arguments)) => consume(&arguments).await,
             Ours::Shared(Work::Transactions(arguments)) => transactions::run(&arguments).await,
             Ours::Shared(Work::Fulfil(_)) => Ok(()),
+            Ours::Fill(arguments) => fill::fill(arguments).await,
+            Ours::Steady(arguments) => fill::steady(arguments).await,
             Ours::Latency(arguments) => latency::run(arguments).await,
             Ours::Watch(arguments) => latency::watch(arguments).await,
         }
