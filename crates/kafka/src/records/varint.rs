@@ -43,7 +43,7 @@ pub(super) fn push_varint(out: &mut Vec<u8>, value: i32) {
     out.extend_from_slice(&bytes[..len]);
 }
 
-const fn unzigzag(value: u64) -> i64 {
+pub(super) const fn unzigzag(value: u64) -> i64 {
     (value >> 1) as i64 ^ -((value & 1) as i64)
 }
 

@@ -70,7 +70,9 @@ impl Open {
             return Step::Call(Call::AddPartitions { identity, partitions: self.wanted.iter().copied().collect() });
         }
         let Some(end) = self.end else { return Step::Wait };
-        // A write that is still under way could land behind the marker. Under version 2 the marker's epoch fences it.
+        // A write that is still under way could land behind the marker. Under version 2 the marker's epoch fences it. Offsets wait
+        // for the records too, although they need not: a coordinator takes one addition to a transaction at a time, and
+        // refuses another for some 20 or 100 ms (CONCURRENT_TRANSACTIONS), which a write and offsets at once often are.
         if !drained && (end == End::Commit || version == Version::One) {
             return Step::Wait;
         }
