@@ -19,7 +19,7 @@ pub(crate) type Rows<K> = BTreeMap<(K, Client), Vec<Sample>>;
 const PARTITIONS: i32 = 3;
 
 /// Transactions of one run that are counted.
-const TRANSACTIONS: usize = 200;
+const TRANSACTIONS: usize = 1_000;
 
 /// A broker's largest batch, by default.
 const BATCH_BYTES: usize = 1_000_000;
@@ -56,6 +56,7 @@ impl<'a> Bench<'a> {
 
     pub(crate) async fn run(&self) -> Outcome<String> {
         let mut tables = Tables::default();
+        self.warm_up().await?;
         if self.wants("produce") {
             tables.rates("Produce", "2 million keyed Avro orders or as many as were asked for", &self.produce().await?);
         }
@@ -145,6 +146,24 @@ impl<'a> Bench<'a> {
             let sample = running.finish()?;
             eprintln!("{work}, {}, {}: {:.1?} of CPU, {:.1?}", variant.name(), client.name(), sample.cpu, sample.wall);
             rows.entry((row, client)).or_default().push(sample);
+        }
+        Ok(())
+    }
+
+    /// Lets the broker do each kind of work once before it is waited for: a JVM that has just started takes several times as
+    /// long, and whoever came first would pay for it.
+    async fn warm_up(&self) -> Outcome<()> {
+        for variant in [Variant::Plain, Variant::Tls] {
+            let topic = self.filled("warm-up", PARTITIONS, self.arguments.records, variant, BATCH_BYTES).await?;
+            let records = ("records", self.arguments.records.to_string());
+            let consume = [("topic", topic.clone()), ("partitions", PARTITIONS.to_string()), records];
+            let transactions = self.transacting(Client::Ours, &topic, 100, 3 * TRANSACTIONS, 0);
+            for (work, options) in [("consume", &consume[..]), ("transactions", &transactions)] {
+                if let Some(running) = self.begin(Client::Ours, work, variant, options)? {
+                    running.finish()?;
+                }
+            }
+            self.place.delete(&[&topic]).await?;
         }
         Ok(())
     }
@@ -257,6 +276,28 @@ impl<'a> Bench<'a> {
         Ok(rows)
     }
 
+    /// The options of so many transactions.
+    fn transacting(
+        &self,
+        client: Client,
+        topic: &str,
+        size: usize,
+        count: usize,
+        rest_ms: u32,
+    ) -> Vec<(&'static str, String)> {
+        let name = format!("bench-{}", client.name());
+        vec![
+            self.orders(),
+            ("topic", topic.to_owned()),
+            ("input", topic.to_owned()),
+            ("group", name.clone()),
+            ("transactional-id", name),
+            ("size", size.to_string()),
+            ("count", count.to_string()),
+            ("rest-ms", rest_ms.to_string()),
+        ]
+    }
+
     async fn transactions(&self) -> Outcome<Rows<&'static str>> {
         let mut rows = Rows::new();
         let topic = self.place.topic("transactions", PARTITIONS).await?;
@@ -269,16 +310,7 @@ impl<'a> Bench<'a> {
         for (kind, size, rest_ms) in kinds {
             for _ in 0..self.arguments.rounds {
                 for client in self.clients().filter(|client| *client != Client::Java) {
-                    let options = [
-                        self.orders(),
-                        ("topic", topic.clone()),
-                        ("input", topic.clone()),
-                        ("group", format!("bench-{}", client.name())),
-                        ("transactional-id", format!("bench-{}", client.name())),
-                        ("size", size.to_string()),
-                        ("count", TRANSACTIONS.to_string()),
-                        ("rest-ms", rest_ms.to_string()),
-                    ];
+                    let options = self.transacting(client, &topic, size, TRANSACTIONS, rest_ms);
                     self.measure(&mut rows, kind, client, ("transactions", Variant::Plain), &options)?;
                 }
             }

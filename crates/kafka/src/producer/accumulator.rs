@@ -3,7 +3,8 @@
 //! `send` encodes a record here while it holds the lock; the sender takes whole batches out. A batch stays here, and
 //! grows, until there is a connection with room for it.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -98,6 +99,8 @@ pub(super) struct Accumulator {
     linger: Duration,
     topics: Vec<TopicQueues>,
     by_name: HashMap<Arc<str>, usize>,
+    /// Partitions that have a batch: what is done on each wake-up is done for these, however many others there are.
+    occupied: BTreeSet<PartitionKey>,
     /// The topic of the record before, which is likely that of the next.
     last_topic: usize,
     next_batch: BatchId,
@@ -122,6 +125,7 @@ impl Accumulator {
             linger,
             topics: Vec::new(),
             by_name: HashMap::new(),
+            occupied: BTreeSet::new(),
             last_topic: 0,
             next_batch: 0,
             next_call: 1,
@@ -188,7 +192,7 @@ impl Accumulator {
     }
 
     fn queue_mut(&mut self, key: PartitionKey) -> Option<&mut PartitionQueue> {
-        self.topics.get_mut(key.topic)?.queues.get_mut(usize::try_from(key.partition).ok()?)
+        queue_of(&mut self.topics, key)
     }
 
     /// Begins a `send_all`.
@@ -234,6 +238,9 @@ impl Accumulator {
             let id = self.next_batch;
             self.next_batch += 1;
             self.unsettled.insert(id, Arc::clone(&outcome));
+            if queue.batches.is_empty() {
+                self.occupied.insert(PartitionKey { topic: slot, partition });
+            }
             queue.batches.push_back(OpenBatch {
                 id,
                 outcome,
@@ -268,24 +275,20 @@ impl Accumulator {
     /// What can go at `now`. `pressed` means that senders wait for room, so that nothing lingers.
     pub(super) fn ready(&self, now: Instant, pressed: bool) -> Ready {
         let mut ready = Ready::default();
-        for (topic, queues) in self.topics.iter().enumerate() {
-            for (index, queue) in queues.queues.iter().enumerate() {
-                let Some(first) = queue.batches.front() else { continue };
-                let lingers_until = first.created + self.linger;
-                let goes = pressed
-                    || self.closed
-                    || queue.batches.len() > 1
-                    || first.id < self.flush_below
-                    || first.builder.len() >= self.batch_bytes
-                    || lingers_until <= now;
-                match queue.leader {
-                    Some(leader) if goes => {
-                        let key = PartitionKey { topic, partition: index as i32 };
-                        ready.by_leader.entry(leader).or_default().push(key);
-                    }
-                    None if goes => ready.leaderless = true,
-                    _ => ready.next_at = Some(ready.next_at.map_or(lingers_until, |at| at.min(lingers_until))),
-                }
+        for key in &self.occupied {
+            let Some(queue) = self.queue(*key) else { continue };
+            let Some(first) = queue.batches.front() else { continue };
+            let lingers_until = first.created + self.linger;
+            let goes = pressed
+                || self.closed
+                || queue.batches.len() > 1
+                || first.id < self.flush_below
+                || first.builder.len() >= self.batch_bytes
+                || lingers_until <= now;
+            match queue.leader {
+                Some(leader) if goes => ready.by_leader.entry(leader).or_default().push(*key),
+                None if goes => ready.leaderless = true,
+                _ => ready.next_at = Some(ready.next_at.map_or(lingers_until, |at| at.min(lingers_until))),
             }
         }
         ready
@@ -298,22 +301,31 @@ impl Accumulator {
 
     /// Takes the first batch of a partition.
     pub(super) fn take(&mut self, key: PartitionKey) -> Option<OpenBatch> {
-        self.queue_mut(key)?.batches.pop_front()
+        let queue = self.queue_mut(key)?;
+        let batch = queue.batches.pop_front();
+        if queue.batches.is_empty() {
+            self.occupied.remove(&key);
+        }
+        batch
     }
 
     /// Takes the batches whose first record came at or before `latest`, and returns when the next one will have.
     pub(super) fn take_created_until(&mut self, latest: Instant) -> (Vec<(PartitionKey, OpenBatch)>, Option<Instant>) {
         let mut taken = Vec::new();
         let mut oldest: Option<Instant> = None;
-        for (topic, queues) in self.topics.iter_mut().enumerate() {
-            for (index, queue) in queues.queues.iter_mut().enumerate() {
-                while let Some(batch) = queue.batches.pop_front_if(|batch| batch.created <= latest) {
-                    taken.push((PartitionKey { topic, partition: index as i32 }, batch));
-                }
-                if let Some(first) = queue.batches.front() {
-                    oldest = Some(oldest.map_or(first.created, |at| at.min(first.created)));
-                }
+        let mut emptied = Vec::new();
+        for key in &self.occupied {
+            let Some(queue) = queue_of(&mut self.topics, *key) else { continue };
+            while let Some(batch) = queue.batches.pop_front_if(|batch| batch.created <= latest) {
+                taken.push((*key, batch));
             }
+            match queue.batches.front() {
+                Some(first) => oldest = Some(oldest.map_or(first.created, |at| at.min(first.created))),
+                None => emptied.push(*key),
+            }
+        }
+        for key in emptied {
+            self.occupied.remove(&key);
         }
         (taken, oldest)
     }
@@ -327,9 +339,8 @@ impl Accumulator {
     /// Takes all batches.
     pub(super) fn take_all(&mut self) -> Vec<(PartitionKey, OpenBatch)> {
         let mut taken = Vec::new();
-        for (topic, queues) in self.topics.iter_mut().enumerate() {
-            for (index, queue) in queues.queues.iter_mut().enumerate() {
-                let key = PartitionKey { topic, partition: index as i32 };
+        for key in mem::take(&mut self.occupied) {
+            if let Some(queue) = self.queue_mut(key) {
                 taken.extend(queue.batches.drain(..).map(|batch| (key, batch)));
             }
         }
@@ -369,4 +380,8 @@ impl Accumulator {
             self.spare.push(buffer);
         }
     }
+}
+
+fn queue_of(topics: &mut [TopicQueues], key: PartitionKey) -> Option<&mut PartitionQueue> {
+    topics.get_mut(key.topic)?.queues.get_mut(usize::try_from(key.partition).ok()?)
 }
