@@ -43,6 +43,9 @@ pub(super) struct OpenBatch {
 
 #[derive(Debug, Default)]
 struct PartitionQueue {
+    /// What the batch before came to, up to [`MOST_AT_ONCE_BYTES`]: room for as much is taken for the next at once, or it would be
+    /// copied as it grows.
+    usual_bytes: usize,
     /// `None` during an election, or if the topic has lost the partition.
     leader: Option<i32>,
     batches: VecDeque<OpenBatch>,
@@ -64,7 +67,7 @@ struct TopicQueues {
 pub(super) struct Appended<'a> {
     pub(super) outcome: &'a Arc<Outcome>,
     pub(super) index: i32,
-    /// Whether the sender has something new to think about: a first record, or a full batch.
+    /// Whether the sender has something new to think about: a batch that goes before it looks again.
     pub(super) wakes: bool,
 }
 
@@ -103,6 +106,8 @@ pub(super) struct Accumulator {
     occupied: BTreeSet<PartitionKey>,
     /// The topic of the record before, which is likely that of the next.
     last_topic: usize,
+    /// When the sender looks at what lingers, if not before.
+    looks_again_at: Option<Instant>,
     next_batch: BatchId,
     next_call: u64,
     /// Batches below this do not linger: somebody waits for them.
@@ -114,6 +119,9 @@ pub(super) struct Accumulator {
     spare: Vec<Vec<u8>>,
     random: fastrand::Rng,
 }
+
+/// A burst's batch must not make every small one after it a large one.
+const MOST_AT_ONCE_BYTES: usize = 64 * 1024;
 
 /// Buffers kept for later. More would keep memory that a burst needed.
 const SPARE_BUFFERS: usize = 8;
@@ -127,6 +135,7 @@ impl Accumulator {
             by_name: HashMap::new(),
             occupied: BTreeSet::new(),
             last_topic: 0,
+            looks_again_at: None,
             next_batch: 0,
             next_call: 1,
             flush_below: 0,
@@ -232,8 +241,12 @@ impl Accumulator {
 
         let fits = |batch: &OpenBatch| batch.builder.len() + charged_bytes <= self.batch_bytes;
         let opens = !queue.batches.back().is_some_and(fits);
+        let mut wakes = false;
         if opens {
-            let buffer = self.spare.pop().unwrap_or_default();
+            let buffer = match self.spare.pop() {
+                Some(buffer) => buffer,
+                None => Vec::with_capacity(queue.usual_bytes),
+            };
             let outcome = Outcome::new(Arc::clone(&topic.name), partition);
             let id = self.next_batch;
             self.next_batch += 1;
@@ -241,11 +254,18 @@ impl Accumulator {
             if queue.batches.is_empty() {
                 self.occupied.insert(PartitionKey { topic: slot, partition });
             }
+            let created = now();
+            // One behind another may let that one go; else it is early enough to look at it when its time comes.
+            let until = created + self.linger;
+            wakes = !queue.batches.is_empty() || self.looks_again_at.is_none_or(|at| until < at);
+            if wakes {
+                self.looks_again_at = Some(until);
+            }
             queue.batches.push_back(OpenBatch {
                 id,
                 outcome,
                 builder: BatchBuilder::new(buffer),
-                created: now(),
+                created,
                 charged_bytes: 0,
                 last_span: (0, 0),
             });
@@ -268,13 +288,15 @@ impl Accumulator {
                 }
             }
         }
-        let wakes = opens || batch.builder.len() >= self.batch_bytes;
+        wakes |= batch.builder.len() >= self.batch_bytes;
         Ok(Appended { outcome: &batch.outcome, index, wakes })
     }
 
-    /// What can go at `now`. `pressed` means that senders wait for room, so that nothing lingers.
-    pub(super) fn ready(&self, now: Instant, pressed: bool) -> Ready {
+    /// What can go at `now`. `pressed` means that senders wait for room, so that nothing lingers. A leader that something goes to is
+    /// sent all that there is for it.
+    pub(super) fn ready(&mut self, now: Instant, pressed: bool) -> Ready {
         let mut ready = Ready::default();
+        let mut lingering: BTreeMap<i32, (Instant, bool)> = BTreeMap::new();
         for key in &self.occupied {
             let Some(queue) = self.queue(*key) else { continue };
             let Some(first) = queue.batches.front() else { continue };
@@ -285,12 +307,22 @@ impl Accumulator {
                 || first.id < self.flush_below
                 || first.builder.len() >= self.batch_bytes
                 || lingers_until <= now;
-            match queue.leader {
-                Some(leader) if goes => ready.by_leader.entry(leader).or_default().push(*key),
-                None if goes => ready.leaderless = true,
-                _ => ready.next_at = Some(ready.next_at.map_or(lingers_until, |at| at.min(lingers_until))),
-            }
+            let Some(leader) = queue.leader else {
+                ready.leaderless |= goes;
+                if !goes {
+                    ready.next_at = Some(ready.next_at.map_or(lingers_until, |at| at.min(lingers_until)));
+                }
+                continue;
+            };
+            ready.by_leader.entry(leader).or_default().push(*key);
+            let (until, any_goes) = lingering.entry(leader).or_insert((lingers_until, false));
+            (*until, *any_goes) = ((*until).min(lingers_until), *any_goes || goes);
         }
+        for (leader, (until, _)) in lingering.into_iter().filter(|(_, (_, goes))| !goes) {
+            ready.by_leader.remove(&leader);
+            ready.next_at = Some(ready.next_at.map_or(until, |at| at.min(until)));
+        }
+        self.looks_again_at = ready.next_at;
         ready
     }
 
@@ -303,6 +335,7 @@ impl Accumulator {
     pub(super) fn take(&mut self, key: PartitionKey) -> Option<OpenBatch> {
         let queue = self.queue_mut(key)?;
         let batch = queue.batches.pop_front();
+        queue.usual_bytes = batch.as_ref().map_or(0, |batch| batch.builder.len().min(MOST_AT_ONCE_BYTES));
         if queue.batches.is_empty() {
             self.occupied.remove(&key);
         }

@@ -49,18 +49,25 @@ impl Pipeline {
         jitter: f64,
     ) {
         let Some(request) = self.requests.remove(&id) else { return };
+        // Brokers answer in an order of their own.
+        let mut by_key: Vec<&(PartitionKey, PartitionAnswer)> = answers.iter().collect();
+        by_key.sort_unstable_by_key(|(key, _)| *key);
         for (key, batch) in request.batches {
-            let Some((_, answer)) = answers.iter().find(|(answered, _)| *answered == key) else {
+            let at = by_key.binary_search_by_key(&key, |(key, _)| *key);
+            let Some((_, answer)) = at.ok().and_then(|at| by_key.get(at)) else {
                 self.unanswered(key, batch, id, Written::Maybe, "the answer leaves the partition out", now, jitter);
                 continue;
             };
             match answer.error {
                 // A batch that the broker has from an earlier attempt, too long ago to recall where.
                 None | Some(ErrorCode::DUPLICATE_SEQUENCE_NUMBER) => {
-                    let Some(line) = self.lines.get_mut(&key) else { continue };
+                    let Some(line) = self.lines.get_mut(key) else { continue };
                     let Some(at) = line.position(batch, id) else { continue };
                     let Some(mut batch) = line.acknowledged(at, request.link) else { continue };
                     let base_offset = if answer.error.is_none() { answer.base_offset } else { -1 };
+                    if line.sent.is_empty() {
+                        self.busy.remove(&key);
+                    }
                     let place = Acknowledged { base_offset, append_time: answer.append_time };
                     if !batch.abandoned {
                         self.effects.push(settled(&mut batch, Ok(place)));
@@ -92,8 +99,9 @@ impl Pipeline {
         now: Instant,
         jitter: f64,
     ) {
-        let Some(line) = self.lines.get_mut(&key) else { return };
+        let Some(line) = self.lines.get_mut(key) else { return };
         let Some(at) = line.position(batch, request) else { return };
+        self.again.insert(key);
         line.trouble = Some(why.into());
         line.back_off(self.settings.retry, now, jitter);
         let batch = &mut line.sent[at];
@@ -115,7 +123,7 @@ impl Pipeline {
         now: Instant,
         jitter: f64,
     ) {
-        let Some(line) = self.lines.get_mut(&key) else { return };
+        let Some(line) = self.lines.get_mut(key) else { return };
         let Some(at) = line.position(batch, request) else { return };
         if code.refreshes_metadata() {
             self.effects.push(Effect::RefreshMetadata);
@@ -123,6 +131,7 @@ impl Pipeline {
         if let Some((leader, epoch)) = answer.leader {
             self.effects.push(Effect::Leader { key, leader, epoch });
         }
+        self.again.insert(key);
         line.trouble = Some(code.to_string().into());
         let batch = &mut line.sent[at];
         batch.place = Place::Waiting;
@@ -158,7 +167,7 @@ impl Pipeline {
 
     /// Gives up a batch because of what the broker said.
     pub(super) fn fail(&mut self, key: PartitionKey, at: usize, code: ErrorCode, message: Option<Arc<str>>) {
-        let Some(mut batch) = self.lines.get_mut(&key).and_then(|line| line.give_up(at)) else { return };
+        let Some(mut batch) = self.lines.get_mut(key).and_then(|line| line.give_up(at)) else { return };
         let (topic, partition) = (Arc::clone(&batch.outcome.topic), batch.outcome.partition);
         let error = match code {
             ErrorCode::TOPIC_AUTHORIZATION_FAILED if !batch.unknown => DeliveryError::NotAuthorized { topic, code },

@@ -67,6 +67,8 @@ pub(super) struct Line {
     /// refused and the second taken, their order would be lost without an error. So a partition has one batch in flight
     /// until one is acknowledged, which proves that the broker at the other end counts along.
     proven: Option<LinkId>,
+    /// Batches up to this one prove nothing: what acknowledges them may be the log before the one that the next are for.
+    of_before: u64,
     failures: u32,
     retry_at: Option<Instant>,
     /// What the latest failure was, for messages.
@@ -102,12 +104,17 @@ impl Line {
 
     /// Whether a batch waits to be sent again at `now`.
     pub(super) fn wants_again(&self, now: Instant) -> bool {
-        self.sent.iter().any(|batch| batch.place == Place::Waiting) && self.retry_at.is_none_or(|at| at <= now)
+        self.waits() && self.retry_at.is_none_or(|at| at <= now)
+    }
+
+    /// Whether a batch is to be sent again, now or later.
+    pub(super) fn waits(&self) -> bool {
+        self.sent.iter().any(|batch| batch.place == Place::Waiting)
     }
 
     /// When to look again, if not before.
     pub(super) fn retry_at(&self) -> Option<Instant> {
-        self.retry_at.filter(|_| !self.sent.is_empty())
+        self.retry_at
     }
 
     /// The sequence of the next new batch.
@@ -132,7 +139,9 @@ impl Line {
     /// Takes out an acknowledged batch: the broker counts along, and all before it is written.
     pub(super) fn acknowledged(&mut self, at: usize, link: LinkId) -> Option<Sent> {
         let batch = self.sent.remove(at)?;
-        self.proven = Some(link);
+        if batch.ordinal > self.of_before {
+            self.proven = Some(link);
+        }
         self.failures = 0;
         self.retry_at = None;
         self.trouble = None;
@@ -169,6 +178,7 @@ impl Line {
     pub(super) fn new_leader(&mut self) {
         self.retry_at = None;
         self.proven = None;
+        self.of_before = self.next_ordinal;
     }
 
     /// Begins a new sequence under `identity`, which no batch of this partition has been sent under. Nothing is in flight.

@@ -10,9 +10,10 @@
 mod answers;
 mod identity;
 mod line;
+mod lines;
 mod split;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use tokio::time::Instant;
 use self::identity::Identities;
 pub(crate) use self::identity::ProducerIdentity;
 use self::line::{Line, Place, Sent, Turn};
+use self::lines::Lines;
 use super::accumulator::{BatchId, OpenBatch, PartitionKey, Ready};
 use super::delivery::{Acknowledged, Outcome};
 use super::error::DeliveryError;
@@ -109,17 +111,36 @@ struct Request {
 pub(super) struct Pipeline {
     settings: Settings,
     identities: Identities,
-    lines: HashMap<PartitionKey, Line>,
+    lines: Lines,
+    /// The lines that have a batch, and perhaps some that had one.
+    busy: BTreeSet<PartitionKey>,
+    /// Those with a batch that is to be sent again, and perhaps some that had one.
+    again: BTreeSet<PartitionKey>,
+    /// Nothing is given up for its age before this.
+    expires_at: Option<Instant>,
     requests: HashMap<RequestId, Request>,
     next_request: u64,
     next_part: BatchId,
-    /// Which partition has the first place in the next request, so that none is starved.
-    rotation: usize,
+    /// The partition that the last request on a connection had no room for: the next one begins with it, so that partitions take turns
+    /// and their batches grow meanwhile.
+    turns: BTreeMap<LinkId, PartitionKey>,
     /// Why a broker cannot be reached, for messages.
     unreachable: HashMap<i32, Arc<str>>,
     effects: Vec<Effect>,
     counters: Counters,
 }
+
+/// What a partition has for a request.
+enum NextBatch {
+    /// This one of its line.
+    At(usize),
+    /// One that the request has no room for.
+    NoRoom,
+    None,
+}
+
+/// Connections whose turn is remembered; that of one that has ended is not worth more.
+const MOST_TURNS: usize = 64;
 
 /// Ids of parts are above those of whole batches.
 const FIRST_PART: BatchId = 1 << 63;
@@ -132,11 +153,14 @@ impl Pipeline {
         Self {
             settings,
             identities: Identities::default(),
-            lines: HashMap::new(),
+            lines: Lines::default(),
+            busy: BTreeSet::new(),
+            again: BTreeSet::new(),
+            expires_at: None,
             requests: HashMap::new(),
             next_request: 0,
             next_part: FIRST_PART,
-            rotation: 0,
+            turns: BTreeMap::new(),
             unreachable: HashMap::new(),
             effects: Vec::new(),
             counters: Counters::default(),
@@ -163,7 +187,7 @@ impl Pipeline {
     /// A transaction begins: all partitions go on under `identity`, from sequence 0 unless it is the one that they have.
     pub(super) fn begin_transaction(&mut self, identity: ProducerIdentity) {
         self.identities.granted(identity);
-        for line in self.lines.values_mut().filter(|line| line.identity != Some(identity)) {
+        for line in self.lines.iter_mut().filter(|line| line.identity != Some(identity)) {
             *line = Line::default();
         }
     }
@@ -177,7 +201,7 @@ impl Pipeline {
             partition: outcome.partition,
             written,
         };
-        for line in self.lines.values_mut() {
+        for line in self.lines.iter_mut() {
             let mut at = 0;
             while let Some(batch) = line.sent.get_mut(at) {
                 let waits = batch.place == Place::Waiting;
@@ -208,7 +232,7 @@ impl Pipeline {
 
     /// Whether no batch of a partition's present sequence waits or is under way.
     pub(super) fn is_drained(&self) -> bool {
-        self.lines.values().all(|line| line.sent.is_empty())
+        self.busy.iter().all(|key| self.lines.get(*key).is_none_or(|line| line.sent.is_empty()))
     }
 
     pub(super) fn in_flight_requests(&self) -> usize {
@@ -216,10 +240,18 @@ impl Pipeline {
     }
 
     /// Adds what waits to be sent again to what the accumulator has ready.
-    pub(super) fn add_retries(&self, ready: &mut Ready, leader_of: impl Fn(PartitionKey) -> Option<i32>, now: Instant) {
+    pub(super) fn add_retries(
+        &mut self,
+        ready: &mut Ready,
+        leader_of: impl Fn(PartitionKey) -> Option<i32>,
+        now: Instant,
+    ) {
         let mut again: BTreeMap<i32, Vec<PartitionKey>> = BTreeMap::new();
-        for (&key, line) in &self.lines {
-            if let Some(at) = line.retry_at().filter(|&at| at > now) {
+        let Self { lines, again: waiting, .. } = self;
+        waiting.retain(|&key| {
+            let Some(line) = lines.get(key) else { return false };
+            let backs_off = line.retry_at().filter(|&at| at > now);
+            if let Some(at) = backs_off {
                 ready.next_at = Some(ready.next_at.map_or(at, |next| next.min(at)));
             }
             if line.wants_again(now) {
@@ -228,12 +260,13 @@ impl Pipeline {
                     None => ready.leaderless = true,
                 }
             }
-        }
+            backs_off.is_some() || line.waits()
+        });
         for (leader, mut keys) in again {
             let known = ready.by_leader.entry(leader).or_default();
             keys.retain(|key| !known.contains(key));
-            keys.sort_unstable();
             known.extend(keys);
+            known.sort_unstable();
         }
     }
 
@@ -255,12 +288,19 @@ impl Pipeline {
         let mut outgoing = Outgoing { id, batches: Vec::new() };
         let mut request = Request { link, batches: Vec::new() };
         let mut bytes = 0;
-        let start = self.rotation % keys.len();
-        self.rotation = self.rotation.wrapping_add(1);
+        let start = self.turns.get(&link).map_or(0, |first| keys.partition_point(|key| key < first));
+        let mut left_out = None;
         for &key in keys[start..].iter().chain(&keys[..start]) {
             let room = (bytes > 0).then(|| self.settings.max_request_bytes.saturating_sub(bytes));
-            let Some(at) = self.next_batch(key, link, now, room, &first_len, &mut take) else { continue };
-            let Some(batch) = self.lines.get_mut(&key).and_then(|line| line.sent.get_mut(at)) else { continue };
+            let at = match self.next_batch(key, link, now, room, &first_len, &mut take) {
+                NextBatch::At(at) => at,
+                NextBatch::None => continue,
+                NextBatch::NoRoom => {
+                    left_out = Some(key);
+                    break;
+                }
+            };
+            let Some(batch) = self.lines.get_mut(key).and_then(|line| line.sent.get_mut(at)) else { continue };
             batch.place = Place::InFlight(id, link);
             self.counters.retries += u64::from(batch.attempts > 0);
             self.counters.batches += 1;
@@ -272,13 +312,20 @@ impl Pipeline {
         if outgoing.batches.is_empty() {
             return None;
         }
+        match left_out {
+            Some(first) => drop(self.turns.insert(link, first)),
+            None => drop(self.turns.remove(&link)),
+        }
+        if self.turns.len() > MOST_TURNS {
+            self.turns.pop_first();
+        }
         self.next_request += 1;
         self.counters.requests += 1;
         self.requests.insert(id, request);
         Some(outgoing)
     }
 
-    /// Finds or makes the batch of a partition that goes next, if it fits into `room`, and returns where it is.
+    /// Finds or makes the batch of a partition that goes next, if it fits into `room`.
     fn next_batch(
         &mut self,
         key: PartitionKey,
@@ -287,45 +334,49 @@ impl Pipeline {
         room: Option<usize>,
         first_len: &impl Fn(PartitionKey) -> Option<usize>,
         take: &mut impl FnMut(PartitionKey) -> Option<OpenBatch>,
-    ) -> Option<usize> {
-        let line = self.lines.entry(key).or_default();
-        let fits = |len: usize| room.is_none_or(|room| len + PARTITION_OVERHEAD_BYTES <= room);
-        let mut turn = line.turn(link, self.settings.max_in_flight, now);
-        if turn == Turn::Renumber && self.settings.transactional {
-            return None;
-        }
-        if turn == Turn::Renumber {
-            let identity = self.identities.newer_than(line.identity)?;
+    ) -> NextBatch {
+        let max_in_flight = self.settings.max_in_flight;
+        let mut turn = self.lines.of(key).turn(link, max_in_flight, now);
+        if turn == Turn::Renumber && !self.settings.transactional {
+            let line = self.lines.of(key);
+            let Some(identity) = self.identities.newer_than(line.identity) else { return NextBatch::None };
             let unknown = line.renumber(identity);
+            turn = line.turn(link, max_in_flight, now);
+            self.again.insert(key);
             for batch in unknown {
                 self.lose(batch);
             }
-            turn = self.lines.get(&key)?.turn(link, self.settings.max_in_flight, now);
         }
-        let line = self.lines.get_mut(&key)?;
+        let fits = |len: usize| room.is_none_or(|room| len + PARTITION_OVERHEAD_BYTES <= room);
+        let line = self.lines.of(key);
         match turn {
-            Turn::Again(at) => fits(line.sent[at].bytes.len()).then_some(at),
+            Turn::Again(at) if fits(line.sent[at].bytes.len()) => NextBatch::At(at),
+            Turn::Again(_) => NextBatch::NoRoom,
             Turn::Fresh => {
-                if !first_len(key).is_some_and(fits) {
-                    return None;
+                match first_len(key) {
+                    None => return NextBatch::None,
+                    Some(len) if !fits(len) => return NextBatch::NoRoom,
+                    Some(_) => {}
                 }
-                let identity = match line.identity {
-                    Some(identity) => identity,
-                    None => self.identities.current()?,
+                let Some(identity) = line.identity.or_else(|| self.identities.current()) else {
+                    return NextBatch::None;
                 };
                 line.begin(identity);
-                let batch = take(key)?;
-                self.seal(key, identity, batch)
+                let sealed = take(key).and_then(|batch| self.seal(key, identity, batch));
+                sealed.map_or(NextBatch::None, NextBatch::At)
             }
-            Turn::Renumber | Turn::Wait => None,
+            Turn::Renumber | Turn::Wait => NextBatch::None,
         }
     }
 
     /// Gives a batch its sequence and its final form.
     fn seal(&mut self, key: PartitionKey, identity: ProducerIdentity, batch: OpenBatch) -> Option<usize> {
-        let line = self.lines.get_mut(&key)?;
+        let line = self.lines.get_mut(key)?;
         let OpenBatch { id, outcome, builder, created, charged_bytes, .. } = batch;
         let records = builder.count();
+        self.busy.insert(key);
+        let expires = created + self.settings.delivery_timeout;
+        self.expires_at = Some(self.expires_at.map_or(expires, |at| at.min(expires)));
         match builder.finish(line.next(identity), self.settings.compression, self.settings.transactional) {
             Ok(bytes) => Some(line.push(Sent {
                 id,
@@ -359,10 +410,12 @@ impl Pipeline {
         leader_of: impl Fn(PartitionKey) -> Option<i32>,
     ) -> Option<Instant> {
         let after = self.settings.delivery_timeout;
+        if unsent.is_empty() && self.expires_at.is_some_and(|at| at > now) {
+            return self.expires_at;
+        }
         let mut next: Option<Instant> = None;
-        let keys: Vec<_> = self.lines.keys().copied().collect();
-        for key in keys {
-            let Some(line) = self.lines.get_mut(&key) else { continue };
+        for &key in &self.busy {
+            let Some(line) = self.lines.get_mut(key) else { continue };
             let why = line.trouble.clone().or_else(|| self.unreachable.get(&leader_of(key)?).cloned());
             let mut at = 0;
             while let Some(batch) = line.sent.get_mut(at) {
@@ -391,6 +444,7 @@ impl Pipeline {
             let error = timed_out(&batch.outcome, after, 0, why, Written::No);
             self.effects.push(settled_unsent(batch, error));
         }
+        self.expires_at = next;
         next
     }
 
@@ -405,7 +459,7 @@ impl Pipeline {
 
     /// Leaders have changed: what waits for its turn need not wait for the clock as well.
     pub(super) fn leaders_changed(&mut self) {
-        self.lines.values_mut().for_each(Line::new_leader);
+        self.lines.iter_mut().for_each(Line::new_leader);
     }
 
     /// No producer id will be granted: nothing of this can ever be sent.
@@ -424,7 +478,7 @@ impl Pipeline {
             partition: outcome.partition,
             written,
         };
-        for (_, mut line) in self.lines.drain() {
+        for mut line in self.lines.take() {
             for batch in line.sent.iter_mut().filter(|batch| !batch.abandoned) {
                 let known = batch.place == Place::Waiting && !batch.unknown;
                 let written = if known { Written::No } else { Written::Maybe };

@@ -18,7 +18,7 @@ impl Pipeline {
     /// Replaces a batch of several records by two that take the same stretch of the sequence: the broker has not accepted
     /// any of it, so no number is used twice.
     pub(super) fn split(&mut self, key: PartitionKey, at: usize) {
-        let Some(line) = self.lines.get_mut(&key) else { return };
+        let Some(line) = self.lines.get_mut(key) else { return };
         let Some(identity) = line.identity else { return };
         let batch = &line.sent[at];
         let Ok(halves) = halves(&batch.bytes, self.settings.compression, |base| sequence(identity, base)) else {
