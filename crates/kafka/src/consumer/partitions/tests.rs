@@ -2,10 +2,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use uuid::Uuid;
 
+use super::looking::Wants;
 use super::*;
 use crate::consumer::aborted::Aborted;
 use crate::consumer::budget::Budget;
+use crate::consumer::fetch_sessions::Wish;
 
 const FULL: usize = 100;
 

@@ -6,6 +6,7 @@ mod fate;
 mod flight;
 mod model;
 mod transactions;
+mod turns;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::future::Future;
