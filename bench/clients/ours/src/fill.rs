@@ -1,10 +1,9 @@
 //! Topics filled for other clients to read: at once, or record by record.
 
 use std::error::Error;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use bench_common::cli::Server;
+use bench_common::cli::Produce;
 use bench_common::{Orders, report};
 use kafka::{ProducerConfig, Record};
 use tokio::time::interval;
@@ -14,13 +13,7 @@ use crate::{connect, producer};
 #[derive(clap::Args)]
 pub(crate) struct FillArguments {
     #[command(flatten)]
-    server: Server,
-    #[arg(long)]
-    orders: PathBuf,
-    #[arg(long)]
-    topic: String,
-    #[arg(long)]
-    records: u64,
+    produce: Produce,
     /// What a batch grows to, of however many partitions.
     #[arg(long)]
     batch_bytes: usize,
@@ -34,7 +27,7 @@ const BUFFER_BYTES: usize = 256 << 20;
 
 /// Fills a topic with batches of one size.
 pub(crate) async fn fill(arguments: FillArguments) -> Result<(), Box<dyn Error>> {
-    let FillArguments { server, orders, topic, records, batch_bytes } = arguments;
+    let FillArguments { produce: Produce { server, orders, topic, records }, batch_bytes } = arguments;
     let orders = Orders::read(&orders)?;
     let config = ProducerConfig { batch_bytes, linger: LINGER, buffer_bytes: BUFFER_BYTES, ..producer(&server)? };
     let producer = connect(&server).await?.producer(config)?;
@@ -49,16 +42,10 @@ pub(crate) async fn fill(arguments: FillArguments) -> Result<(), Box<dyn Error>>
 #[derive(clap::Args)]
 pub(crate) struct SteadyArguments {
     #[command(flatten)]
-    server: Server,
-    #[arg(long)]
-    orders: PathBuf,
-    #[arg(long)]
-    topic: String,
+    produce: Produce,
     /// The only one that has records.
     #[arg(long, default_value_t = 0)]
     partition: i32,
-    #[arg(long)]
-    records: u64,
     /// Records a second.
     #[arg(long)]
     rate: u32,
@@ -66,7 +53,7 @@ pub(crate) struct SteadyArguments {
 
 /// Sends records to one partition at a steady rate.
 pub(crate) async fn steady(arguments: SteadyArguments) -> Result<(), Box<dyn Error>> {
-    let SteadyArguments { server, orders, topic, partition, records, rate } = arguments;
+    let SteadyArguments { produce: Produce { server, orders, topic, records }, partition, rate } = arguments;
     let orders = Orders::read(&orders)?;
     let producer = connect(&server).await?.producer(ProducerConfig { linger: Duration::ZERO, ..producer(&server)? })?;
     let mut all = orders.cycle().take(records as usize);

@@ -10,12 +10,11 @@ use bytes::Bytes;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic, ForgottenTopic};
 use kafka_protocol::messages::fetch_response::{FetchableTopicResponse, PartitionData};
 use kafka_protocol::messages::{FetchRequest, FetchResponse, TopicName};
-use kafka_protocol::protocol::StrBytes;
 use uuid::Uuid;
 
 use super::aborted::{Aborted, AbortedTransaction};
 use super::budget::Reservation;
-use super::calls::millis;
+use super::calls::{millis, topic_name};
 use super::config::IsolationLevel;
 use super::fetch_sessions::Ask;
 use super::positions::Position;
@@ -133,10 +132,10 @@ impl Fetch {
             forgotten.add(partition, id, number);
         }
         let topic = |(topic, id, partitions): (Arc<str>, _, _)| {
-            FetchTopic::default().with_topic(name(&topic)).with_topic_id(id).with_partitions(partitions)
+            FetchTopic::default().with_topic(topic_name(&topic)).with_topic_id(id).with_partitions(partitions)
         };
         let forgot = |(topic, id, partitions): (Arc<str>, _, _)| {
-            ForgottenTopic::default().with_topic(name(&topic)).with_topic_id(id).with_partitions(partitions)
+            ForgottenTopic::default().with_topic(topic_name(&topic)).with_topic_id(id).with_partitions(partitions)
         };
         FetchRequest::default()
             .with_max_wait_ms(millis(self.max_wait))
@@ -185,10 +184,6 @@ impl<T> ByTopic<T> {
         });
         self.0[place].2.push(what);
     }
-}
-
-fn name(topic: &str) -> TopicName {
-    TopicName(StrBytes::from_string(topic.to_owned()))
 }
 
 fn bytes_on_wire(bytes: usize) -> i32 {

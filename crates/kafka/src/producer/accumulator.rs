@@ -335,7 +335,9 @@ impl Accumulator {
     pub(super) fn take(&mut self, key: PartitionKey) -> Option<OpenBatch> {
         let queue = self.queue_mut(key)?;
         let batch = queue.batches.pop_front();
-        queue.usual_bytes = batch.as_ref().map_or(0, |batch| batch.builder.len().min(MOST_AT_ONCE_BYTES));
+        if let Some(batch) = &batch {
+            queue.usual_bytes = batch.builder.len().min(MOST_AT_ONCE_BYTES);
+        }
         if queue.batches.is_empty() {
             self.occupied.remove(&key);
         }

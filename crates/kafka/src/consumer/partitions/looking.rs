@@ -81,8 +81,9 @@ impl Partitions {
                 Some(state) => {
                     state.stirred = false;
                     state.full = false;
-                    let leader = matches!(state.place, Place::At(_)).then(|| leader(&partition)).flatten();
-                    if matches!(state.place, Place::At(_)) && leader.is_none() && !state.revoking {
+                    let fetchable = matches!(state.place, Place::At(_)) && !state.revoking;
+                    let leader = if fetchable { leader(&partition) } else { None };
+                    if fetchable && leader.is_none() {
                         self.leaderless.insert(partition.clone());
                     }
                     state.look(&partition, now, full_bytes, leader, &mut wants)
