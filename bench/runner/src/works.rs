@@ -155,8 +155,7 @@ impl<'a> Bench<'a> {
     async fn warm_up(&self) -> Outcome<()> {
         for variant in [Variant::Plain, Variant::Tls] {
             let topic = self.filled("warm-up", PARTITIONS, self.arguments.records, variant, BATCH_BYTES).await?;
-            let records = ("records", self.arguments.records.to_string());
-            let consume = [("topic", topic.clone()), ("partitions", PARTITIONS.to_string()), records];
+            let consume = Self::reading(&topic, PARTITIONS, self.arguments.records);
             let transactions = self.transacting(Client::Ours, &topic, 100, 3 * TRANSACTIONS, 0);
             for (work, options) in [("consume", &consume[..]), ("transactions", &transactions)] {
                 if let Some(running) = self.begin(Client::Ours, work, variant, options)? {
@@ -211,8 +210,7 @@ impl<'a> Bench<'a> {
         let records = self.arguments.records;
         for variant in Variant::ALL {
             let topic = self.filled("consume", PARTITIONS, records, variant, BATCH_BYTES).await?;
-            let options =
-                [("topic", topic.clone()), ("partitions", PARTITIONS.to_string()), ("records", records.to_string())];
+            let options = Self::reading(&topic, PARTITIONS, records);
             for _ in 0..self.arguments.rounds {
                 for client in self.clients() {
                     self.measure(&mut rows, variant.name(), client, ("consume", variant), &options)?;
@@ -230,8 +228,7 @@ impl<'a> Bench<'a> {
         let batch_bytes = (records as usize / MOST_PARTITIONS / 4 * ORDER_BYTES).clamp(ORDER_BYTES, BATCH_BYTES);
         for partitions in [1, 100, MOST_PARTITIONS as i32] {
             let topic = self.filled("partitions", partitions, records, Variant::Plain, batch_bytes).await?;
-            let options =
-                [("topic", topic.clone()), ("partitions", partitions.to_string()), ("records", records.to_string())];
+            let options = Self::reading(&topic, partitions, records);
             for _ in 0..self.arguments.rounds {
                 for client in self.clients().filter(|client| *client != Client::Java) {
                     let row = format!("{partitions:5} partitions");
@@ -250,11 +247,7 @@ impl<'a> Bench<'a> {
             for _ in 0..self.arguments.rounds {
                 for client in self.clients().filter(|client| *client != Client::Java) {
                     let topic = self.place.topic("idle", partitions).await?;
-                    let consume = [
-                        ("topic", topic.clone()),
-                        ("partitions", partitions.to_string()),
-                        ("records", IDLE_RECORDS.to_string()),
-                    ];
+                    let consume = Self::reading(&topic, partitions, IDLE_RECORDS);
                     let Some(consuming) = self.begin(client, "consume", Variant::Plain, &consume)? else { continue };
                     sleep(SETTLING).await;
                     let steady = [
@@ -274,6 +267,11 @@ impl<'a> Bench<'a> {
             }
         }
         Ok(rows)
+    }
+
+    /// The options of consuming so many records, or of watching for them.
+    fn reading(topic: &str, partitions: i32, records: u64) -> [(&'static str, String); 3] {
+        [("topic", topic.to_owned()), ("partitions", partitions.to_string()), ("records", records.to_string())]
     }
 
     /// The options of so many transactions.
@@ -349,8 +347,7 @@ impl<'a> Bench<'a> {
             for client in self.clients().filter(|client| *client != Client::Java) {
                 let lists = self.place.topic("lists", PARTITIONS).await?;
                 let Some(running) = self.fulfilment(client, &orders, &lists, 2_000, 3)? else { continue };
-                let watch =
-                    [("topic", lists.clone()), ("partitions", PARTITIONS.to_string()), ("records", LISTS.to_string())];
+                let watch = Self::reading(&lists, PARTITIONS, LISTS);
                 let watched = match self.begin(Client::Ours, "watch", Variant::Plain, &watch)? {
                     Some(watching) => watching.finish()?,
                     None => continue,
@@ -405,8 +402,7 @@ impl<'a> Bench<'a> {
         for client in self.clients().filter(|client| *client != Client::Java) {
             let mut first = Vec::new();
             for _ in 0..10 {
-                let options =
-                    [("topic", orders.clone()), ("partitions", PARTITIONS.to_string()), ("records", "1".to_owned())];
+                let options = Self::reading(&orders, PARTITIONS, 1);
                 if let Some(running) = self.begin(client, "consume", Variant::Plain, &options)? {
                     first.push(running.finish()?.wall);
                 }
