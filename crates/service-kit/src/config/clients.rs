@@ -128,6 +128,9 @@ impl Config {
         for (key, size) in sizes {
             *size = self.bytes(key)?.unwrap_or(*size);
         }
+        if let Some(kilobytes) = self.bytes("queued.max.messages.kbytes")? {
+            consumer.queued_max_bytes = kilobytes.saturating_mul(1024);
+        }
         let waits: [(&str, &mut Duration); 4] = [
             ("fetch.max.wait.ms", &mut consumer.fetch_max_wait),
             ("session.timeout.ms", &mut consumer.session_timeout),

@@ -112,6 +112,7 @@ pub(crate) static KEYS: &[Key] = &[
     used("fetch.max.bytes", &[]),
     used("fetch.max.wait.ms", &["fetch.wait.max.ms"]),
     used("max.partition.fetch.bytes", &["fetch.message.max.bytes"]),
+    used("queued.max.messages.kbytes", &[]),
     used("partition.assignment.strategy", &[]),
     used("isolation.level", &[]),
     only("enable.auto.commit", &["false"]),

@@ -40,6 +40,14 @@ fn both_families_spell_the_same_setting() {
 }
 
 #[test]
+fn what_a_consumer_may_hold_is_said_in_librdkafkas_kilobytes() {
+    let small = load("queued.max.messages.kbytes=512", &[], &[]).unwrap().consumer("g", &["t"]).unwrap();
+    assert_eq!(small.queued_max_bytes, 512 * 1024);
+    let wrong = load("queued.max.messages.kbytes=much", &[], &[]).unwrap().consumer("g", &["t"]).unwrap_err();
+    assert!(wrong.to_string().contains("queued.max.messages.kbytes"), "{wrong}");
+}
+
+#[test]
 fn a_services_own_pair_beats_the_general_one() {
     let environment = [
         ("CLIENT_ID", "general"),
