@@ -8,7 +8,7 @@ use kafka::{ClientConfig, Cluster, ConsumerConfig, ConsumerEvent, GroupProtocol,
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).init();
+    tracing_subscriber::fmt().init();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [bootstrap, group, topic, rest @ ..] = &arguments[..] else {
         return Err("usage: consume BOOTSTRAP GROUP TOPIC [SECONDS [PROTOCOL [INSTANCE]]]".into());

@@ -2,7 +2,10 @@
 
 use std::io::IsTerminal;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{Layer as _, fmt, registry};
 
 use crate::args::LogFormat;
 use crate::error::ServiceError;
@@ -12,12 +15,19 @@ use crate::error::ServiceError;
 /// # Errors
 /// The filter cannot be read, or logging was started before.
 pub fn init(format: LogFormat, level: &str) -> Result<(), ServiceError> {
-    let filter = EnvFilter::try_new(level)
+    let filter: Targets = level
+        .parse()
         .map_err(|error| ServiceError::Usage(format!("--log-level `{level}` is not a level or filter: {error}")))?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let lines = fmt::layer().with_writer(std::io::stderr);
     match format {
-        LogFormat::Text => lines.compact().with_target(false).with_ansi(std::io::stderr().is_terminal()).try_init(),
-        LogFormat::Json => lines.json().with_current_span(false).with_span_list(false).with_ansi(false).try_init(),
+        LogFormat::Text => {
+            let lines = lines.compact().with_target(false).with_ansi(std::io::stderr().is_terminal());
+            registry().with(lines.with_filter(filter)).try_init()
+        }
+        LogFormat::Json => {
+            let lines = lines.json().with_current_span(false).with_span_list(false).with_ansi(false);
+            registry().with(lines.with_filter(filter)).try_init()
+        }
     }
     .map_err(|error| ServiceError::Internal(format!("logging cannot start: {error}")))
 }

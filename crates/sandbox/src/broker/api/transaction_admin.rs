@@ -9,7 +9,7 @@ use kafka_protocol::messages::{
     ListTransactionsRequest, ListTransactionsResponse, ProducerId, TopicName, TransactionalId,
 };
 
-use regex::bytes::{Regex, RegexBuilder};
+use regex_lite::{Regex, RegexBuilder};
 
 use super::super::Broker;
 use super::{Caller, once_each, text};
@@ -104,8 +104,8 @@ fn describe_one(broker: &Broker, caller: &Caller<'_>, described: Described, tran
 }
 
 /// A pattern for whole transactional ids. What it may grow to is bounded.
-fn compile(pattern: &str) -> Result<Regex, regex::Error> {
-    let compiled = |pattern: &str| RegexBuilder::new(pattern).unicode(false).size_limit(MAX_PATTERN_BYTES).build();
+fn compile(pattern: &str) -> Result<Regex, regex_lite::Error> {
+    let compiled = |pattern: &str| RegexBuilder::new(pattern).size_limit(MAX_PATTERN_BYTES).build();
     // Alone first: put into a group, `a)|(b` would pass.
     compiled(pattern)?;
     compiled(&format!(r"\A(?:{pattern})\z"))
@@ -135,7 +135,7 @@ pub(super) fn list(broker: &Broker, caller: &Caller<'_>, request: ListTransactio
     let listed = broker.transactions.with(|coordinator, now_ms| {
         let seen = coordinator.iter().filter(|(id, transaction)| {
             passes(transaction, now_ms)
-                && pattern.as_ref().is_none_or(|pattern| pattern.is_match(id.as_bytes()))
+                && pattern.as_ref().is_none_or(|pattern| pattern.is_match(id))
                 && broker.may_see(&caller.principal, ResourceKind::TransactionalId, id)
         });
         let listed = seen.map(|(id, transaction)| {

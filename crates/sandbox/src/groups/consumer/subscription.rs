@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use kafka_protocol::error::ResponseError;
-use regex::bytes::{Regex, RegexBuilder};
+use regex_lite::{Regex, RegexBuilder};
 use uuid::Uuid;
 
 use super::messages::Refusal;
@@ -34,18 +34,16 @@ impl Catalogue {
 
 /// Compiles a pattern that has to match the whole of a name. Kafka takes RE2's patterns, this crate those of RE2's family; both read
 /// a name as ASCII and never take more than linear time.
-fn compile(pattern: &str) -> Result<Regex, regex::Error> {
+fn compile(pattern: &str) -> Result<Regex, regex_lite::Error> {
     // Alone first: put into a group, `a)|(b` would pass.
-    RegexBuilder::new(pattern).unicode(false).size_limit(MAX_REGEX_BYTES).build()?;
-    RegexBuilder::new(&format!(r"\A(?:{pattern})\z")).unicode(false).size_limit(MAX_REGEX_BYTES).build()
+    RegexBuilder::new(pattern).size_limit(MAX_REGEX_BYTES).build()?;
+    RegexBuilder::new(&format!(r"\A(?:{pattern})\z")).size_limit(MAX_REGEX_BYTES).build()
 }
 
 /// Refuses what is no regular expression.
 pub(super) fn check_regex(pattern: &str) -> Result<(), Refusal> {
     compile(pattern).map(|_| ()).map_err(|error| {
-        let why = error.to_string();
-        let last = why.lines().last().unwrap_or_default().trim_start_matches("error: ");
-        let message = format!("SubscribedTopicRegex `{pattern}` is not a valid regular expression: {last}.");
+        let message = format!("SubscribedTopicRegex `{pattern}` is not a valid regular expression: {error}.");
         Refusal::new(ResponseError::InvalidRegularExpression, message)
     })
 }
@@ -55,6 +53,6 @@ pub(super) fn resolve(pattern: &str, topics: &Catalogue, may_see: &dyn Fn(&str) 
     let Ok(regex) = compile(pattern) else {
         return BTreeSet::new();
     };
-    let matching = topics.names().filter(|name| regex.is_match(name.as_bytes()) && may_see(name));
+    let matching = topics.names().filter(|name| regex.is_match(name) && may_see(name));
     matching.map(|name| name.to_string()).collect()
 }
