@@ -3,12 +3,13 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use service_kit::VERSION;
 
-use crate::{demo, operator, sandbox_command};
+use crate::{audit, demo, operator, sandbox_command};
 
 /// A grocery order pipeline on Kafka, all of it in one program
 #[derive(Debug, Parser)]
-#[command(name = "grocery", version, about, propagate_version = true, max_term_width = 120)]
+#[command(name = "grocery", version = VERSION, about, propagate_version = true, max_term_width = 120)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -26,6 +27,8 @@ enum Command {
     FulfillmentService(fulfillment_service::Command),
     /// Show pick lists as picking instructions
     PicklistConsumer(picklist_consumer::Command),
+    /// Check that every order has exactly one pick list, the right one
+    Audit(audit::Args),
     /// List topics with their partitions and records
     Topics(operator::Args),
     /// List consumer groups with their members and lag
@@ -43,6 +46,7 @@ pub fn main() -> ExitCode {
         Command::OrderProducer(command) => order_producer::main(command),
         Command::FulfillmentService(command) => fulfillment_service::main(command),
         Command::PicklistConsumer(command) => picklist_consumer::main(command),
+        Command::Audit(args) => audit::main(&args),
         Command::Topics(args) => operator::main(operator::Subject::Topics, &args),
         Command::Groups(args) => operator::main(operator::Subject::Groups, &args),
         Command::Schemas(args) => operator::main(operator::Subject::Schemas, &args),

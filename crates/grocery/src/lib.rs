@@ -3,6 +3,7 @@
 //! `demo` runs everything on one machine: the sandbox in its own process, the services as processes of the same
 //! executable under a [`supervisor`], a [`dashboard`] that shows and controls them, and at the end a [`reconciliation`].
 
+pub mod audit;
 mod cli;
 pub mod dashboard;
 pub mod demo;

@@ -4,7 +4,6 @@
 //! services as processes under load. [`plan`] says which faults strike, [`faults`] does it, [`flow`] sees when the pipeline moves again,
 //! [`audit`] compares the books at the end. `scripts/chaos` runs it.
 
-mod audit;
 mod faults;
 mod fleet;
 mod flow;

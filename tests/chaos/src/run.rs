@@ -1,13 +1,14 @@
 //! A run from its first fault to its audit.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use grocery::audit::{Books, Violation, audit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Mutex, oneshot, watch};
 
 use crate::ChaosError;
-use crate::audit::{Books, Violation, audit};
 use crate::faults::Victims;
 use crate::fleet::{AuditFiles, Fleet, Outcome, Shape};
 use crate::flow::{self, ORDER_ID_LENGTH, Seen};
@@ -190,8 +191,9 @@ async fn drain(seen: &mut watch::Receiver<Seen>, written: u64, report: &mut Repo
 
 /// Reads both topics and both files, and compares them.
 async fn close_the_books(place: &Place, files: &AuditFiles, report: &mut Report) -> Result<(), ChaosError> {
-    let mut books =
-        Books { acknowledged: lines(&files.acknowledged)?, shown: lines(&files.shown)?, ..Books::default() };
+    let shown = lines(&files.shown)?;
+    let twice = shown.len() - shown.iter().collect::<HashSet<_>>().len();
+    let mut books = Books { acknowledged: lines(&files.acknowledged)?, shown: Some(shown), ..Books::default() };
     if let Err(error) = witness::read(place, &mut books).await {
         report.violations.push(error.to_string());
         return Ok(());
@@ -204,7 +206,6 @@ async fn close_the_books(place: &Place, files: &AuditFiles, report: &mut Report)
         let who = if java.contains(&(*at, order.clone())) { "only Java's consumer" } else { "only our consumer" };
         report.violations.push(format!("{who} sees the pick list of order {order} at {at}"));
     }
-    let twice = books.shown.len().saturating_sub(books.shown.iter().collect::<std::collections::HashSet<_>>().len());
     if twice > 0 {
         report.notes.push(format!("{twice} pick lists were shown again after picklist-consumer was killed"));
     }

@@ -2,17 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::Stdio;
-use std::sync::Arc;
 use std::time::Duration;
 
-use grocery_events::{Event, GroceryOrder, GroceryPicklist, ORDERS_TOPIC, PICKLISTS_TOPIC};
-use kafka::{Cluster, ConsumerConfig, IsolationLevel, OffsetSpec, RecordBatch, StartFrom, TopicPartition};
-use schema_registry::{AvroDeserializer, RegistryClient};
+use grocery::audit::{Books, Place as At, ends, read as read_topic};
+use grocery_events::{Event, GroceryOrder, GroceryPicklist, PICKLISTS_TOPIC};
+use kafka::{Cluster, StartFrom};
+use schema_registry::RegistryClient;
 use service_kit::config::Config;
-use service_kit::{Identity, Service};
+use service_kit::{Identity, Service, ServiceError};
 
 use crate::ChaosError;
-use crate::audit::{Books, Place as At};
 use crate::place::Place;
 
 /// The client that may read everything and write nothing.
@@ -36,65 +35,23 @@ pub(crate) async fn read(place: &Place, books: &mut Books) -> Result<(), ChaosEr
         let registry = RegistryClient::new(&registry).map_err(|error| ChaosError::Witness(error.to_string()))?;
         let settings = config.kafka().map_err(|error| ChaosError::Witness(error.to_string()))?;
         let cluster = Cluster::connect(settings).await?;
-        books.orders = topic::<GroceryOrder>(&cluster, &registry, ORDERS_TOPIC).await?;
-        books.lists = topic::<GroceryPicklist>(&cluster, &registry, PICKLISTS_TOPIC).await?;
+        books.orders = topic::<GroceryOrder>(&cluster, &registry).await?;
+        books.lists = topic::<GroceryPicklist>(&cluster, &registry).await?;
         Ok(())
     };
     let timed_out = || ChaosError::Witness(format!("the topics cannot be read to their end within {READ_WITHIN:?}"));
     tokio::time::timeout(READ_WITHIN, reading).await.map_err(|_| timed_out())?
 }
 
-/// Every record of a topic, with its place.
-async fn topic<T: Event>(
-    cluster: &Cluster,
-    registry: &RegistryClient,
-    name: &'static str,
-) -> Result<Vec<(At, T)>, ChaosError> {
-    let events = AvroDeserializer::<T>::new(registry, T::SUBJECT, T::SCHEMA).map_err(ChaosError::Witness)?;
-    let described = cluster.admin().describe_topics([name]).await?.into_values().next();
-    let described = described.ok_or_else(|| ChaosError::Witness(format!("{name} is not there")))??;
-    let partitions =
-        described.partitions.iter().map(|partition| TopicPartition::new(Arc::clone(&described.name), partition.index));
-    let partitions: Vec<TopicPartition> = partitions.collect();
-    let mut ends = BTreeMap::new();
-    for (partition, listed) in cluster.admin().list_offsets(partitions.iter().cloned(), OffsetSpec::Latest).await? {
-        ends.insert(partition, listed?.offset);
+/// Every event of a topic, with its place. Nobody writes anything else in a run, so a record that is none is a finding.
+async fn topic<T: Event>(cluster: &Cluster, registry: &RegistryClient) -> Result<Vec<(At, T)>, ChaosError> {
+    let failed = |error: ServiceError| ChaosError::Witness(error.to_string());
+    let ends = ends(cluster, T::TOPIC).await.map_err(failed)?;
+    let reading = read_topic::<T>(cluster, registry, StartFrom::Earliest, &ends).await.map_err(failed)?;
+    match reading.unreadable.first() {
+        Some((at, why)) => Err(ChaosError::Witness(format!("{}, {at}: {why}", T::TOPIC))),
+        None => Ok(reading.events),
     }
-    let assigned = partitions.iter().map(|partition| (partition.clone(), StartFrom::Earliest));
-    let mut config = ConsumerConfig::assigned(assigned);
-    config.isolation_level = IsolationLevel::ReadCommitted;
-    let mut consumer = cluster.consumer_with(config).await.map_err(|error| ChaosError::Witness(error.to_string()))?;
-    let mut read = Vec::new();
-    loop {
-        let reached = |consumer: &kafka::Consumer| {
-            ends.iter().all(|(partition, end)| {
-                *end == 0 || consumer.position(partition).is_some_and(|position| position.offset >= *end)
-            })
-        };
-        if reached(&consumer) {
-            return Ok(read);
-        }
-        // A partition may end in records that a reader never gets to see: markers, or an aborted transaction.
-        let next = tokio::time::timeout(Duration::from_millis(500), consumer.next_batch()).await;
-        let Ok(batch) = next else { continue };
-        let batch = batch.map_err(|error| ChaosError::Witness(error.to_string()))?;
-        let Some(batch) = batch else { return Err(ChaosError::Witness(format!("the reader of {name} has ended"))) };
-        open(&events, &batch, &mut read).await?;
-    }
-}
-
-async fn open<T: Event>(
-    events: &AvroDeserializer<T>,
-    batch: &RecordBatch,
-    read: &mut Vec<(At, T)>,
-) -> Result<(), ChaosError> {
-    for record in batch {
-        let at = At { partition: batch.partition(), offset: record.offset() };
-        let value = record.value().ok_or_else(|| ChaosError::Witness(format!("{}, {at}: no value", batch.topic())))?;
-        let event = events.read(None, value).await;
-        read.push((at, event.map_err(|error| ChaosError::Witness(format!("{}, {at}: {error}", batch.topic())))?));
-    }
-    Ok(())
 }
 
 /// What Kafka's own consumer, read_committed, sees of the pick lists: place and key of each.
