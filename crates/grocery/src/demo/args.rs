@@ -61,6 +61,10 @@ pub struct Args {
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = parse_duration)]
     pub drain_timeout: Duration,
 
+    /// Start each service through this command: an emulator with its flags, a tracer; the words are separated by spaces
+    #[arg(long, value_name = "COMMAND", hide = true)]
+    pub through: Option<String>,
+
     /// Least level that the services log, or a filter such as `info,kafka=debug`
     #[arg(long, value_name = "LEVEL", default_value = "info")]
     pub log_level: String,

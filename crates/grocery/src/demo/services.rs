@@ -8,7 +8,7 @@ use order_producer::Rate;
 use service_kit::config::{Environment, ProcessEnvironment};
 
 use super::Args;
-use crate::supervisor::{ServiceSpec, Supervised};
+use crate::supervisor::{Arguments, ServiceSpec, Supervised};
 
 /// What the services' environment is made of. Nothing that could change their configuration: a `CLIENT_ID` exported for
 /// the real cluster must not reach the demo.
@@ -58,10 +58,14 @@ impl Services {
             common.push(args.log_level.clone().into());
             common
         };
-        let spec = |name, arguments| ServiceSpec {
+        let mut launcher: Vec<OsString> =
+            args.through.iter().flat_map(|words| words.split_whitespace().map(Into::into)).collect();
+        launcher.push(executable.into());
+        let program = PathBuf::from(launcher.remove(0));
+        let spec = |name, arguments: Arguments| ServiceSpec {
             name,
-            program: executable.to_owned(),
-            arguments,
+            program: program.clone(),
+            arguments: through(&launcher, arguments),
             environment: inherited(&ProcessEnvironment),
             inherits_stdin: false,
             stop_timeout: STOP_TIMEOUT,
@@ -104,6 +108,12 @@ impl Services {
         let alive = |service: &Supervised| service.status().lifecycle.is_alive();
         self.fulfillment.iter().any(alive) && alive(&self.consumer)
     }
+}
+
+/// What a launcher is started with: its own arguments, the program to launch, and that one's.
+fn through(launcher: &[OsString], arguments: Arguments) -> Arguments {
+    let launcher = launcher.to_vec();
+    Box::new(move |starts| [launcher.clone(), arguments(starts)].concat())
 }
 
 /// Gives an instance the same place in its group at every start (KIP-345), and with it the same transactional id: one that was

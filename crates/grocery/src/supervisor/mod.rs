@@ -20,6 +20,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use lifecycle::Lifecycle;
 use logs::LogBuffer;
 
+/// What the start with a number is started with.
+pub type Arguments = Box<dyn Fn(u32) -> Vec<OsString> + Send + Sync>;
+
 /// How a service's process is started.
 pub struct ServiceSpec {
     /// The name that the page shows.
@@ -27,7 +30,7 @@ pub struct ServiceSpec {
     /// The executable.
     pub program: PathBuf,
     /// Arguments of the start with this number, counted from zero: a producer started again has fewer orders left.
-    pub arguments: Box<dyn Fn(u32) -> Vec<OsString> + Send + Sync>,
+    pub arguments: Arguments,
     /// Its whole environment: what this process's has is for this process.
     pub environment: Vec<(OsString, OsString)>,
     /// Whether it reads this process's standard input.

@@ -17,6 +17,16 @@ async fn a_bounded_run_ends_by_itself_with_nothing_missing_and_nothing_doubled()
 }
 
 #[tokio::test]
+async fn the_services_can_be_started_through_another_program_with_flags_of_its_own() {
+    let mut demo = Process::start(["demo", "--rate", "max", "--orders", "50", "--headless", "--through", "env LANG=C"]);
+    demo.says("50  orders whose list was shown").await;
+    assert_eq!(demo.ended().await.code, Some(0));
+    let ended = Process::start(["demo", "--orders", "1", "--headless", "--through", "no-such-launcher"]).ended().await;
+    assert_ne!(ended.code, Some(0));
+    assert!(ended.said.contains("no-such-launcher"), "{}", ended.said);
+}
+
+#[tokio::test]
 async fn baskets_of_a_file_go_through_whatever_they_name() {
     let mut baskets = tempfile::NamedTempFile::new().unwrap();
     baskets.write_all(b"whole milk,rolls/buns\nunobtainium\nsoda,unobtainium\n").unwrap();
