@@ -11,7 +11,7 @@ pub const SERVICE: Service = Service { name: "fulfillment-service", identity: Id
 
 /// The service's flags.
 #[derive(Debug, Clone, clap::Parser)]
-#[command(name = "fulfillment-service", version, about = env!("CARGO_PKG_DESCRIPTION"))]
+#[command(name = "fulfillment-service", version = service_kit::VERSION, about = env!("CARGO_PKG_DESCRIPTION"))]
 pub struct Command {
     /// Its own.
     #[command(flatten)]

@@ -11,7 +11,7 @@ pub const SERVICE: Service = Service { name: "order-producer", identity: Identit
 
 /// The service's flags.
 #[derive(Debug, Clone, clap::Parser)]
-#[command(name = "order-producer", version, about = env!("CARGO_PKG_DESCRIPTION"))]
+#[command(name = "order-producer", version = service_kit::VERSION, about = env!("CARGO_PKG_DESCRIPTION"))]
 pub struct Command {
     /// Its own.
     #[command(flatten)]

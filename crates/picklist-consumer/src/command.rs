@@ -11,7 +11,7 @@ pub const SERVICE: Service = Service { name: "picklist-consumer", identity: Iden
 
 /// The service's flags.
 #[derive(Debug, Clone, clap::Parser)]
-#[command(name = "picklist-consumer", version, about = env!("CARGO_PKG_DESCRIPTION"))]
+#[command(name = "picklist-consumer", version = service_kit::VERSION, about = env!("CARGO_PKG_DESCRIPTION"))]
 pub struct Command {
     /// Its own.
     #[command(flatten)]

@@ -21,6 +21,7 @@ mod progress;
 mod readiness;
 mod run;
 mod shutdown;
+mod version;
 mod waiting;
 
 pub use args::{LogFormat, ServiceArgs, parse_duration};
@@ -35,4 +36,5 @@ pub use progress::Progress;
 pub use readiness::{Condition, Readiness};
 pub use run::{Context, Service, run};
 pub use shutdown::on_signals;
+pub use version::VERSION;
 pub use waiting::{speak_of, wait_out};

@@ -8,7 +8,10 @@ use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
+
+use crate::VERSION;
 
 type Seconds = Gauge<f64, AtomicU64>;
 type TokenExpiry = Box<dyn Fn() -> Option<SystemTime> + Send + Sync>;
@@ -63,6 +66,7 @@ impl Metrics {
         };
         let started: Seconds = Gauge::default();
         started.set(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64());
+        registry.register("build", "Which build this is", Info::new([("version", VERSION)]));
         registry.register("process_start_time_seconds", "When the process started, in Unix time", started);
         registry.register("records_in", "Records read and worked on", shared.records_in.clone());
         registry.register("records_out", "Records acknowledged by the broker, or shown", shared.records_out.clone());
@@ -163,6 +167,7 @@ mod tests {
             "records_out_total 2",
             "errors_total{kind=\"fetch\"} 1",
             "consumer_lag{topic=\"grapes\",partition=\"1\"} 7",
+            "build_info{version=\"",
         ] {
             assert!(text.contains(line), "{line} in {text}");
         }

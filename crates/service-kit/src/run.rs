@@ -11,7 +11,7 @@ use crate::config::{Config, Identity, ProcessEnvironment};
 use crate::error::{ExitStatus, ServiceError};
 use crate::metrics::Metrics;
 use crate::readiness::Readiness;
-use crate::{http, logs, parent, shutdown};
+use crate::{VERSION, http, logs, parent, shutdown};
 
 /// What a service is called, and whose credentials it shows.
 #[derive(Debug, Clone, Copy)]
@@ -133,7 +133,7 @@ async fn start(
     for note in context.config.notes() {
         tracing::info!(service = service.name, "{note}");
     }
-    tracing::info!(service = service.name, pid = std::process::id(), http = %http, "started");
+    tracing::info!(service = service.name, version = VERSION, pid = std::process::id(), http = %http, "started");
     Ok(())
 }
 
