@@ -68,7 +68,7 @@ impl Event for GroceryOrder {
     const TOPIC: &'static str = ORDERS_TOPIC;
     const SUBJECT: &'static str = "grocery.orders.v1-value";
     const RECORD: &'static str = "com.demo.GroceryOrder";
-    const SCHEMA: &'static str = include_str!("../../../schemas/grocery_orders.avsc");
+    const SCHEMA: &'static str = include_str!("../../../schemas/grocery.orders.v1-value/1.avsc");
 
     fn key(&self) -> &str {
         &self.order_id
@@ -83,7 +83,7 @@ impl Event for GroceryPicklist {
     const TOPIC: &'static str = PICKLISTS_TOPIC;
     const SUBJECT: &'static str = "grocery.picklist.v1-value";
     const RECORD: &'static str = "com.demo.GroceryPicklist";
-    const SCHEMA: &'static str = include_str!("../../../schemas/grocery_picklist.avsc");
+    const SCHEMA: &'static str = include_str!("../../../schemas/grocery.picklist.v1-value/1.avsc");
 
     fn key(&self) -> &str {
         &self.order_id

@@ -10,8 +10,8 @@ use chrono::Utc;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-const ORDERS: &str = include_str!("../../../../schemas/grocery_orders.avsc");
-const PICKLISTS: &str = include_str!("../../../../schemas/grocery_picklist.avsc");
+const ORDERS: &str = include_str!("../../../../schemas/grocery.orders.v1-value/1.avsc");
+const PICKLISTS: &str = include_str!("../../../../schemas/grocery.picklist.v1-value/1.avsc");
 const PICKERS: [&str; 6] = ["Ada", "Grace", "Linus", "Margaret", "Radia", "Tim"];
 const PICKLIST_MASK: u128 = 0x992e_f2ed_fa8a_0000_3ffd_ff63_cfef_74ff;
 

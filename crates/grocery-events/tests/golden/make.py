@@ -40,7 +40,7 @@ def write(schema_file, name, events):
 
 
 write(
-    "grocery_orders.avsc",
+    "grocery.orders.v1-value/1.avsc",
     "orders.jsonl",
     [
         ORDER,
@@ -53,7 +53,7 @@ write(
     ],
 )
 write(
-    "grocery_picklist.avsc",
+    "grocery.picklist.v1-value/1.avsc",
     "picklists.jsonl",
     [
         PICKLIST,
