@@ -3,6 +3,8 @@
 //! The rules are those of Avro's schema resolution as Java's `SchemaCompatibility` applies them, the words those of
 //! Confluent's registry. Names are compared without their namespace, and logical types are ignored, as there.
 
+mod obstacles;
+
 use std::collections::HashSet;
 use std::fmt;
 
@@ -10,6 +12,7 @@ use apache_avro::Schema;
 use serde::{Deserialize, Serialize};
 
 use crate::json_schema::{Field, Kind, Named, Primitive, Renames, Tree, Type};
+pub use obstacles::{Cause, Conflict, Incompatibility};
 
 /// How a subject's schemas have to fit each other.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -41,34 +44,6 @@ pub struct InvalidSchema(pub String);
 #[derive(Clone, Debug)]
 pub struct ParsedSchema {
     tree: Tree,
-}
-
-/// One thing that keeps a reader from reading what a writer wrote.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Incompatibility {
-    /// What kind it is, as Avro names it.
-    pub kind: IncompatibilityKind,
-    /// Where in the reader's schema, as a JSON pointer.
-    pub path: String,
-    /// What exactly.
-    pub detail: String,
-}
-
-/// The kinds of incompatibility, by Avro's names.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum IncompatibilityKind {
-    /// `NAME_MISMATCH`
-    NameMismatch,
-    /// `FIXED_SIZE_MISMATCH`
-    FixedSizeMismatch,
-    /// `MISSING_ENUM_SYMBOLS`
-    MissingEnumSymbols,
-    /// `READER_FIELD_MISSING_DEFAULT_VALUE`
-    ReaderFieldMissingDefaultValue,
-    /// `TYPE_MISMATCH`
-    TypeMismatch,
-    /// `MISSING_UNION_BRANCH`
-    MissingUnionBranch,
 }
 
 impl Level {
@@ -126,6 +101,15 @@ impl ParsedSchema {
         Tree::parse(text, references.iter().copied())
     }
 
+    /// The full name of a record, enum or fixed; other schemas have none.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        match self.tree.root {
+            Type::Named(place) => Some(&self.tree.named[place].full_name),
+            _ => None,
+        }
+    }
+
     /// What keeps this schema from reading what `writer` wrote; nothing if it can.
     #[must_use]
     pub fn cannot_read(&self, writer: &Self) -> Vec<Incompatibility> {
@@ -157,6 +141,7 @@ impl ParsedSchema {
             unreadable: HashSet::new(),
             is_trial: false,
             path: Vec::new(),
+            fields: Vec::new(),
             found: vec![],
             aliased: vec![],
         };
@@ -193,47 +178,29 @@ pub fn check<'a>(
     Vec::new()
 }
 
-impl IncompatibilityKind {
-    /// Avro's name of it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::NameMismatch => "NAME_MISMATCH",
-            Self::FixedSizeMismatch => "FIXED_SIZE_MISMATCH",
-            Self::MissingEnumSymbols => "MISSING_ENUM_SYMBOLS",
-            Self::ReaderFieldMissingDefaultValue => "READER_FIELD_MISSING_DEFAULT_VALUE",
-            Self::TypeMismatch => "TYPE_MISMATCH",
-            Self::MissingUnionBranch => "MISSING_UNION_BRANCH",
+/// Which versions, oldest first, a new one with this number does not fit under this level, and why: everything that the level
+/// asks for, where [`check`] ends with the first version that does not fit.
+#[must_use]
+pub fn conflicts<'a>(
+    level: Level,
+    number: i32,
+    new: &ParsedSchema,
+    versions: impl DoubleEndedIterator<Item = (i32, &'a ParsedSchema)>,
+) -> Vec<Conflict> {
+    let most = if level.is_transitive() { usize::MAX } else { 1 };
+    let mut conflicts = Vec::new();
+    for (version, old) in versions.rev().take(most) {
+        let mut add = |reader, writer, found: Vec<Incompatibility>| {
+            conflicts.extend(found.into_iter().map(|obstacle| Conflict { reader, writer, obstacle }));
+        };
+        if level.is_backward() {
+            add(number, version, new.cannot_read(old));
+        }
+        if level.is_forward() {
+            add(version, number, old.cannot_read(new));
         }
     }
-}
-
-impl Incompatibility {
-    /// The registry's words for it; `reader` and `writer` are `new` and `old`, or the other way round.
-    fn message(&self, reader: &str, writer: &str) -> String {
-        use IncompatibilityKind as Kind;
-        let Self { kind, path, detail } = self;
-        let description = match kind {
-            Kind::NameMismatch => format!("The name of the schema has changed (path '{path}')"),
-            Kind::FixedSizeMismatch => format!(
-                "The size of FIXED type field at path '{path}' in the {reader} schema does not match with the {writer} schema"
-            ),
-            Kind::MissingEnumSymbols => format!(
-                "The {reader} schema is missing enum symbols '{detail}' at path '{path}' in the {writer} schema"
-            ),
-            Kind::ReaderFieldMissingDefaultValue => format!(
-                "The field '{detail}' at path '{path}' in the {reader} schema has no default value and is missing in the \
-                 {writer} schema"
-            ),
-            Kind::TypeMismatch => format!(
-                "The type (path '{path}') of a field in the {reader} schema does not match with the {writer} schema"
-            ),
-            Kind::MissingUnionBranch => format!(
-                "The {reader} schema is missing a type inside a union field at path '{path}' in the {writer} schema"
-            ),
-        };
-        format!("{{errorType:'{}', description:'{description}', additionalInfo:'{detail}'}}", kind.name())
-    }
+    conflicts
 }
 
 /// A walk through a reader's and a writer's schema.
@@ -247,6 +214,8 @@ struct Comparison<'a> {
     /// Whether this only asks if, and not what.
     is_trial: bool,
     path: Vec<String>,
+    /// The reader's fields on the way.
+    fields: Vec<&'a str>,
     found: Vec<Incompatibility>,
     /// The writer's record, its field, and the reader's name for that.
     aliased: Vec<(usize, &'a str, &'a str)>,
@@ -282,6 +251,7 @@ impl<'a> Comparison<'a> {
                 unreadable: std::mem::take(&mut self.unreadable),
                 is_trial: true,
                 path: Vec::new(),
+                fields: Vec::new(),
                 found: Vec::new(),
                 aliased: Vec::new(),
             };
@@ -296,8 +266,7 @@ impl<'a> Comparison<'a> {
             readable
         });
         if !readable {
-            let detail = format!("reader union lacking writer type: {}", type_name(self.writer, writer));
-            self.report(IncompatibilityKind::MissingUnionBranch, detail);
+            self.report(Cause::MissingUnionBranch { writer: type_name(self.writer, writer) });
         }
     }
 
@@ -325,18 +294,16 @@ impl<'a> Comparison<'a> {
             }
             (Kind::Enum { symbols, has_default }, Kind::Enum { symbols: written, .. }) => {
                 self.names(left, right);
-                let missing: Vec<&str> =
-                    written.iter().filter(|symbol| !symbols.contains(symbol)).map(String::as_str).collect();
+                let missing: Vec<String> = written.iter().filter(|symbol| !symbols.contains(symbol)).cloned().collect();
                 if !missing.is_empty() && !has_default {
-                    let detail = format!("[{}]", missing.join(", "));
-                    self.at("symbols", |this| this.report(IncompatibilityKind::MissingEnumSymbols, detail));
+                    self.at("symbols", |this| this.report(Cause::MissingEnumSymbols(missing)));
                 }
             }
             (Kind::Fixed(size), Kind::Fixed(written)) => {
                 self.names(left, right);
                 if size != written {
-                    let detail = format!("expected: {written}, found: {size}");
-                    self.at("size", |this| this.report(IncompatibilityKind::FixedSizeMismatch, detail));
+                    let cause = Cause::FixedSizeMismatch { reader: *size, writer: *written };
+                    self.at("size", |this| this.report(cause));
                 }
             }
             _ => self.type_mismatch(&Type::Named(reader), &Type::Named(writer)),
@@ -346,8 +313,8 @@ impl<'a> Comparison<'a> {
     fn names(&mut self, reader: &Named, writer: &Named) {
         let same = reader.simple_name() == writer.simple_name() || reader.aliases.contains(&writer.full_name);
         if !same {
-            let detail = format!("expected: {}", writer.full_name);
-            self.at("name", |this| this.report(IncompatibilityKind::NameMismatch, detail));
+            let cause = Cause::NameMismatch { reader: reader.full_name.clone(), writer: writer.full_name.clone() };
+            self.at("name", |this| this.report(cause));
         }
     }
 
@@ -359,18 +326,19 @@ impl<'a> Comparison<'a> {
                 self.aliased.push((record, &aliased.name, &field.name));
                 Some(aliased)
             });
+            self.fields.push(&field.name);
             self.at(&place.to_string(), |this| match writer {
                 Some(writer) => this.at("type", |this| this.compare(&field.field_type, &writer.field_type)),
                 None if field.has_default => {}
-                None => this.report(IncompatibilityKind::ReaderFieldMissingDefaultValue, field.name.clone()),
+                None => this.report(Cause::ReaderFieldMissingDefaultValue(field.name.clone())),
             });
+            self.fields.pop();
         }
     }
 
     fn type_mismatch(&mut self, reader: &Type, writer: &Type) {
         let (reader, writer) = (type_name(self.reader, reader), type_name(self.writer, writer));
-        let detail = format!("reader type: {reader} not compatible with writer type: {writer}");
-        self.report(IncompatibilityKind::TypeMismatch, detail);
+        self.report(Cause::TypeMismatch { reader, writer });
     }
 
     fn at(&mut self, step: &str, compare: impl FnOnce(&mut Self)) {
@@ -379,8 +347,12 @@ impl<'a> Comparison<'a> {
         self.path.pop();
     }
 
-    fn report(&mut self, kind: IncompatibilityKind, detail: String) {
-        self.found.push(Incompatibility { kind, path: format!("/{}", self.path.join("/")), detail });
+    fn report(&mut self, cause: Cause) {
+        self.found.push(Incompatibility {
+            path: format!("/{}", self.path.join("/")),
+            field: self.fields.join("."),
+            cause,
+        });
     }
 }
 

@@ -46,7 +46,7 @@ pub(crate) fn by_our_names(
         ParsedSchema::parse(text, &references).map_err(|error| error.to_string())?
     };
     if let Some(obstacle) = reader.cannot_read(&writer).first() {
-        return Err(format!("{} at {}: {}", obstacle.kind.name(), obstacle.path, obstacle.detail));
+        return Err(obstacle.to_string());
     }
     let renames = reader.renames(&writer)?;
     if renames.is_empty() {

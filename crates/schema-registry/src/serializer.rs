@@ -55,7 +55,8 @@ pub struct AvroSerializer<T> {
     other: Option<(GenericDatumReader<'static>, GenericDatumWriter<'static>)>,
     /// Whether the value is bytes alone.
     is_raw: bool,
-    values: PhantomData<fn(&T)>,
+    /// Covariant: a value may borrow what it writes for a shorter time than the serializer lives.
+    values: PhantomData<fn() -> T>,
 }
 
 /// A value that is not written, or a serializer that is not ready.
@@ -209,6 +210,6 @@ fn strictly_compatible(local: &str, other: &str, references: &[String]) -> Resul
     let obstacles = parse(other, &references)?.cannot_read(&parse(local, &[])?);
     match obstacles.first() {
         None => Ok(()),
-        Some(obstacle) => Err(format!("{} at {}: {}", obstacle.kind.name(), obstacle.path, obstacle.detail)),
+        Some(obstacle) => Err(obstacle.to_string()),
     }
 }

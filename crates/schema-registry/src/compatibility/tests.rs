@@ -11,7 +11,7 @@ fn record(fields: &str) -> String {
 /// What keeps `reader` from reading `writer`: kind, path and detail of each.
 fn findings(reader: &str, writer: &str) -> Vec<String> {
     let found = parsed(reader).cannot_read(&parsed(writer));
-    found.into_iter().map(|found| format!("{} {} {}", found.kind.name(), found.path, found.detail)).collect()
+    found.into_iter().map(|found| format!("{} {} {}", found.cause.name(), found.path, found.cause.detail())).collect()
 }
 
 const A: &str = r#"{"name":"a","type":"string"}"#;
@@ -204,4 +204,84 @@ fn a_long_chain_of_unions_is_compared_in_reasonable_time() {
     let parse = |text: &str| ParsedSchema::parse(text, &[]).unwrap();
     assert!(parse(&old).cannot_read(&parse(&old)).is_empty());
     assert!(!parse(&new).cannot_read(&parse(&old)).is_empty());
+}
+
+/// Why the newest of these versions does not fit the others, in words.
+fn told(level: Level, versions: &[&str]) -> Vec<String> {
+    let parsed: Vec<ParsedSchema> = versions.iter().map(|text| parsed(text)).collect();
+    let (new, old) = parsed.split_last().unwrap();
+    let conflicts = conflicts(level, versions.len() as i32, new, (1..).zip(old).collect::<Vec<_>>().into_iter());
+    conflicts.iter().map(|conflict| format!("{conflict}; {}", conflict.remedy())).collect()
+}
+
+#[test]
+fn a_conflict_names_the_field_and_who_cannot_read_whom() {
+    let (a, ab) = (record(A), record(&format!("{A},{B}")));
+    let gained = "version 2 cannot read version 1: field \"b\" has no default and version 1 does not write it; give it a default";
+    assert_eq!(told(Level::Backward, &[&a, &ab]), [gained]);
+    assert_eq!(told(Level::Forward, &[&a, &ab]), NONE);
+    let lost = "version 1 cannot read version 2: field \"b\" has no default and version 2 does not write it; \
+                keep the field: only one that has a default in version 1 may go";
+    assert_eq!(told(Level::Forward, &[&ab, &a]), [lost]);
+    assert_eq!(told(Level::Full, &[&ab, &a]), [lost]);
+    assert_eq!(told(Level::None, &[&ab, &a]), NONE);
+
+    let nested = |of: &str| {
+        record(&format!(
+            r#"{{"name":"lines","type":{{"type":"array","items":{}}}}}"#,
+            record(of).replace("\"R\"", "\"L\"")
+        ))
+    };
+    let changed = told(Level::Backward, &[&nested(B), &nested(&B.replace("long", "boolean"))]);
+    let expected = "version 2 cannot read version 1: field \"lines.b\" is a boolean and version 1 writes a long; \
+                    keep its type, or add a field of another name with a default";
+    assert_eq!(changed, [expected]);
+}
+
+#[test]
+fn a_transitive_level_tells_every_version_that_does_not_fit() {
+    let (first, second) = (record(A), record(&format!("{A},{B_WITH_DEFAULT}")));
+    let third = record(&format!(r#"{A},{B},{{"name":"c","type":"int"}}"#));
+    let versions = [first.as_str(), &second, &third];
+    assert_eq!(told(Level::Backward, &versions).len(), 1);
+    let all = told(Level::BackwardTransitive, &versions);
+    let about: Vec<&str> = all.iter().map(|told| told.split(" has").next().unwrap()).collect();
+    let expected = [
+        "version 3 cannot read version 2: field \"c\"",
+        "version 3 cannot read version 1: field \"b\"",
+        "version 3 cannot read version 1: field \"c\"",
+    ];
+    assert_eq!(about, expected);
+}
+
+#[test]
+fn every_cause_has_its_words() {
+    let field = |of: &str| record(&format!(r#"{{"name":"x","type":{of}}}"#));
+    let symbols = |symbols: &str| field(&format!(r#"{{"type":"enum","name":"E","symbols":[{symbols}]}}"#));
+    let fixed = |size: u32| field(&format!(r#"{{"type":"fixed","name":"F","size":{size}}}"#));
+    let words = |old: &str, new: &str| {
+        let mut told = told(Level::Backward, &[old, new]);
+        assert_eq!(told.len(), 1, "{told:?}");
+        told.remove(0).split_once(": ").unwrap().1.to_owned()
+    };
+    assert_eq!(
+        words(&symbols(r#""A","B""#), &symbols(r#""A""#)),
+        "field \"x\" has no symbol B, which version 1 may write, and no default; keep every symbol, or give the enum a default"
+    );
+    assert_eq!(
+        words(&fixed(8), &fixed(4)),
+        "field \"x\" has 4 bytes and version 1 writes 8; keep its size, or add a field of another name with a default"
+    );
+    assert_eq!(
+        words(&field(r#"["null","string"]"#), &field(r#"["null","long"]"#)),
+        "field \"x\" is a union without a string, which version 1 may write; keep every type that the union had"
+    );
+    assert_eq!(
+        words(&record(A), &record(A).replace("\"R\"", "\"S\"")),
+        "the record is n.S and version 1 writes n.R; keep its name, or give it the old one as an alias"
+    );
+    assert_eq!(
+        words("\"int\"", "\"string\""),
+        "the schema is a string and version 1 writes an int; keep its type: another one needs a topic of its own"
+    );
 }
