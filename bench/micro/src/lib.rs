@@ -4,7 +4,7 @@ use apache_avro::Schema;
 use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::writer::datum::GenericDatumWriter;
 use bytes::Bytes;
-use grocery_events::{Event, GroceryOrder};
+use grocery_events::{DEFAULT_CURRENCY, Event, GroceryOrder};
 use kafka::Compression;
 use uuid::Builder;
 
@@ -36,12 +36,21 @@ impl Default for Material {
         let schema: &'static Schema = Box::leak(Box::new(Schema::parse_str(GroceryOrder::SCHEMA).expect("a schema")));
         let writer = GenericDatumWriter::builder(schema).build().expect("a writer");
         let reader = GenericDatumReader::builder(schema).build().expect("a reader");
-        let order = |_| GroceryOrder {
-            order_id: Builder::from_random_bytes(random.u128(..).to_be_bytes()).into_uuid().to_string(),
-            customer_id: format!("customer-{:04}", random.u32(..10_000)),
-            items: (0..random.usize(4..=10)).map(|_| GOODS[random.usize(..GOODS.len())].to_owned()).collect(),
-            order_total: f64::from(random.u32(100..10_000)) / 100.0,
-            order_time: "2025-09-08 14:30:00".to_owned(),
+        let order = |_| {
+            let order_id = Builder::from_random_bytes(random.u128(..).to_be_bytes()).into_uuid().to_string();
+            let customer_id = format!("customer-{:04}", random.u32(..10_000));
+            let items: Vec<String> =
+                (0..random.usize(4..=10)).map(|_| GOODS[random.usize(..GOODS.len())].to_owned()).collect();
+            GroceryOrder {
+                order_id,
+                customer_id,
+                lines: GroceryOrder::lines_of(&items),
+                items,
+                order_total: f64::from(random.u32(100..10_000)) / 100.0,
+                order_time: "2025-09-08 14:30:00".to_owned(),
+                store_id: "store-7".to_owned(),
+                currency: DEFAULT_CURRENCY.to_owned(),
+            }
         };
         let orders: Vec<GroceryOrder> = (0..BATCH).map(order).collect();
         let values: Vec<Vec<u8>> =

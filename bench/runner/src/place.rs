@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
-use grocery_events::{Event, GroceryOrder, GroceryPicklist};
+use grocery_events::{DEFAULT_CURRENCY, Event, EventVersion, GroceryOrder, GroceryPicklist, Versioned};
 use kafka::{ClientConfig, Cluster, NewTopic, OffsetSpec, TopicPartition};
 use sandbox::access::AccessRules;
 use sandbox::{Sandbox, SandboxConfig};
@@ -13,6 +13,12 @@ use schema_registry::{AvroSerializer, RegistryClient, RegistryConfig, Serializer
 use uuid::{Builder, Uuid};
 
 use crate::Arguments;
+
+/// The version of the schemas that every client reads and writes.
+const VERSION: EventVersion = EventVersion::One;
+
+/// What orders are written by.
+type Writer = AvroSerializer<Versioned<'static, GroceryOrder>>;
 
 /// Different orders in the file. The latency work needs a key for each of its orders.
 const ORDERS: usize = 20_000;
@@ -61,10 +67,11 @@ impl Place {
         let registry = sandbox.endpoints().open_registry_url.clone().ok_or("the sandbox has no open registry")?;
         let client = RegistryClient::new(&RegistryConfig::new([registry.as_str()]))?;
         let options = SerializerOptions::default();
-        let writer: AvroSerializer<GroceryOrder> =
-            AvroSerializer::prepare(&client, GroceryOrder::SUBJECT, GroceryOrder::SCHEMA, &options).await?;
-        let lists: AvroSerializer<GroceryPicklist> =
-            AvroSerializer::prepare(&client, GroceryPicklist::SUBJECT, GroceryPicklist::SCHEMA, &options).await?;
+        let schema = VERSION.schema::<GroceryOrder>();
+        let writer = Writer::prepare(&client, GroceryOrder::SUBJECT, schema, &options).await?;
+        let schema = VERSION.schema::<GroceryPicklist>();
+        let lists: AvroSerializer<Versioned<'static, GroceryPicklist>> =
+            AvroSerializer::prepare(&client, GroceryPicklist::SUBJECT, schema, &options).await?;
         let orders = directory.path().join("orders");
         write_orders(&orders, &writer)?;
         Ok(Self { cluster, orders, registry, picklists: lists.schema_id(), directory, _sandbox: sandbox })
@@ -94,10 +101,10 @@ impl Place {
 }
 
 fn subject<E: Event>() -> (String, String) {
-    (E::SUBJECT.to_owned(), E::SCHEMA.to_owned())
+    (E::SUBJECT.to_owned(), VERSION.schema::<E>().to_owned())
 }
 
-fn write_orders(path: &Path, writer: &AvroSerializer<GroceryOrder>) -> Result<(), Box<dyn Error>> {
+fn write_orders(path: &Path, writer: &Writer) -> Result<(), Box<dyn Error>> {
     let mut random = fastrand::Rng::with_seed(SEED);
     let mut file = std::io::BufWriter::new(std::fs::File::create(path)?);
     let mut value = Vec::new();
@@ -110,9 +117,12 @@ fn write_orders(path: &Path, writer: &AvroSerializer<GroceryOrder>) -> Result<()
             items,
             order_total: f64::from(random.u32(100..10_000)) / 100.0,
             order_time: "2025-09-08 14:30:00".to_owned(),
+            store_id: String::new(),
+            currency: DEFAULT_CURRENCY.to_owned(),
+            lines: Vec::new(),
         };
         value.clear();
-        writer.encode(&order, &mut value)?;
+        writer.encode(&VERSION.of(&order), &mut value)?;
         for part in [order.order_id.as_bytes(), &value] {
             file.write_all(&u32::try_from(part.len())?.to_be_bytes())?;
             file.write_all(part)?;

@@ -1,6 +1,9 @@
 //! The flags of this service; what it shares with the others is in `service-kit`.
 
+use std::path::PathBuf;
 use std::time::Duration;
+
+use grocery_events::EventVersion;
 
 use crate::taken::Bounds;
 
@@ -10,6 +13,13 @@ pub struct Args {
     /// The pickers on shift; each order is given to one of them
     #[arg(long, value_name = "NAME,...", value_delimiter = ',', default_values_t = crate::DEFAULT_PICKERS.map(String::from))]
     pub pickers: Vec<String>,
+    /// Use this catalogue's aisles and walking order instead of the built-in one's: item,aisle,walk,price,popularity
+    #[arg(long, value_name = "FILE")]
+    pub catalogue: Option<PathBuf>,
+    /// The version of their schema in which pick lists are written, 1 or 2; stronger than the key event.version, which is 2 by
+    /// default. 1 until every device is new enough to read 2; both are read by all
+    #[arg(long, value_name = "VERSION")]
+    pub event_version: Option<EventVersion>,
     /// The most orders of one transaction
     #[arg(long, value_name = "N", default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub transaction_orders: u32,

@@ -1,7 +1,11 @@
 //! From an order to its pick list.
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, Utc};
-use grocery_events::{Event, GroceryOrder, GroceryPicklist, InvalidEvent, time};
+use grocery_events::{
+    Catalogue, Event, EventVersion, GroceryOrder, GroceryPicklist, InvalidEvent, OrderLine, PickLine, time,
+};
 use uuid::Uuid;
 
 /// The pickers on shift unless told otherwise.
@@ -10,22 +14,50 @@ pub const DEFAULT_PICKERS: [&str; 6] = ["Ada", "Grace", "Linus", "Margaret", "Ra
 /// What tells a pick list's id from its order's.
 const PICKLIST_MASK: u128 = 0x992e_f2ed_fa8a_0000_3ffd_ff63_cfef_74ff;
 
-/// The pick list of an order.
+/// The pick list of an order, for the version of the schema in which it will be written.
 ///
-/// Items stay as they were ordered: every one, in the order's sequence. Where they are shelved is for whoever shows the
-/// list to know.
+/// Items stay as they were ordered: every one, in the order's sequence. The lines, which version 2 has, are in the catalogue's
+/// walking order and say where each item is shelved, if the catalogue knows.
 ///
 /// # Errors
 /// The order breaks a rule.
-pub fn pick_list(order: GroceryOrder, picker: &str, now: DateTime<Utc>) -> Result<GroceryPicklist, InvalidEvent> {
+pub fn pick_list(
+    order: GroceryOrder,
+    picker: &str,
+    now: DateTime<Utc>,
+    version: EventVersion,
+    catalogue: &'static Catalogue,
+) -> Result<GroceryPicklist, InvalidEvent> {
     order.validate()?;
+    let lines = match version {
+        EventVersion::One => Vec::new(),
+        EventVersion::Two => {
+            // An order of version 1 has none.
+            let lines = if order.lines.is_empty() { GroceryOrder::lines_of(&order.items) } else { order.lines };
+            pick_lines(lines, catalogue)
+        }
+    };
     Ok(GroceryPicklist {
         picklist_id: picklist_id(Uuid::parse_str(&order.order_id).expect("a valid order's id is a UUID")),
         order_id: order.order_id,
         items_to_pick: order.items,
         assigned_picker: picker.to_owned(),
         created_time: time::format(now),
+        lines,
     })
+}
+
+fn pick_lines(lines: Vec<OrderLine>, catalogue: &'static Catalogue) -> Vec<PickLine> {
+    let placed = lines.into_iter().map(|OrderLine { item, quantity }| {
+        let stock = catalogue.stock(&item);
+        // Empty rather than a guess: the device may have a catalogue that knows.
+        let aisle = Cow::Borrowed(if stock.known { stock.aisle } else { "" });
+        (stock.walk, PickLine { item, quantity, aisle })
+    });
+    let mut placed: Vec<(u32, PickLine)> = placed.collect();
+    // Stable, so that what the catalogue does not know stays in the order's sequence.
+    placed.sort_by_key(|(walk, _)| *walk);
+    placed.into_iter().map(|(_, line)| line).collect()
 }
 
 /// The picker of an order: always the same one for the same order and the same shift, and all of them evenly.
@@ -67,7 +99,16 @@ mod tests {
             items: ["soda", "whole milk", "soda", "cream cheese "].map(String::from).to_vec(),
             order_total: 4.46,
             order_time: "2025-09-08 14:30:00".into(),
+            store_id: "store-7".into(),
+            currency: "EUR".into(),
+            lines: [("soda", 2), ("whole milk", 1), ("cream cheese ", 1)]
+                .map(|(item, quantity)| OrderLine { item: item.into(), quantity })
+                .to_vec(),
         }
+    }
+
+    fn pick_list(order: GroceryOrder, picker: &str, now: DateTime<Utc>) -> Result<GroceryPicklist, InvalidEvent> {
+        super::pick_list(order, picker, now, EventVersion::Two, Catalogue::builtin())
     }
 
     fn at(text: &str) -> DateTime<Utc> {
@@ -83,6 +124,34 @@ mod tests {
         assert_eq!((list.assigned_picker.as_str(), list.created_time.as_str()), ("Ada", "2025-09-08 14:30:01"));
         assert_eq!(list.validate(), Ok(()));
         assert_eq!(list.key(), order.key());
+    }
+
+    #[test]
+    fn lines_are_in_walking_order_and_say_the_aisle() {
+        let mut order = an_order(Uuid::new_v4());
+        order.items.push("dragon fruit".into());
+        order.lines.push(OrderLine { item: "dragon fruit".into(), quantity: 1 });
+        let list = pick_list(order.clone(), "Ada", at("2025-09-08 14:30:01")).unwrap();
+        let lines: Vec<_> = list.lines.iter().map(|line| (&*line.item, line.quantity, &*line.aisle)).collect();
+        let expected = [
+            ("whole milk", 1, "dairy and eggs"),
+            ("cream cheese ", 1, "cheese"),
+            ("soda", 2, "water and soft drinks"),
+            ("dragon fruit", 1, ""),
+        ];
+        assert_eq!(lines, expected);
+        assert_eq!(list.validate(), Ok(()));
+
+        let of_version_1 = GroceryOrder { lines: Vec::new(), ..order };
+        assert_eq!(pick_list(of_version_1, "Ada", at("2025-09-08 14:30:01")).unwrap(), list);
+    }
+
+    #[test]
+    fn a_list_of_version_1_has_no_lines() {
+        let (order, now) = (an_order(Uuid::new_v4()), at("2025-09-08 14:30:01"));
+        let first = super::pick_list(order.clone(), "Ada", now, EventVersion::One, Catalogue::builtin()).unwrap();
+        let second = pick_list(order, "Ada", now).unwrap();
+        assert_eq!(first, GroceryPicklist { lines: Vec::new(), ..second });
     }
 
     #[test]

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use grocery_events::{Event, GroceryOrder, GroceryPicklist};
+use grocery_events::{Catalogue, Event, GroceryOrder, GroceryPicklist, Versioned};
 use kafka::{Consumer, ConsumerEvent, RecordBatch, Revocation, StartFrom, Transaction, TransactionError, Transactions};
-use schema_registry::AvroDeserializer;
 use service_kit::{Context, LOOK, Lag, Outage, Progress, ServiceError, speak_of, wait_out};
 use tokio::time::{Instant, sleep, sleep_until};
 
@@ -24,9 +23,11 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// # Errors
 /// What waiting does not mend.
 pub async fn run(context: Context, args: Args) -> Result<(), ServiceError> {
+    let catalogue = catalogue(&args)?;
+    let version = context.config.parsed("event.version", "a version of the events' schemas, 1 or 2")?;
+    let version = args.event_version.or(version).unwrap_or_default();
     let registry = context.registry()?;
-    let orders = AvroDeserializer::<GroceryOrder>::new(&registry, GroceryOrder::SUBJECT, GroceryOrder::SCHEMA)
-        .map_err(ServiceError::Internal)?;
+    let orders = GroceryOrder::reader(&registry).map_err(ServiceError::Internal)?;
     let bounds = args.bounds();
     let mut settings = context.config.consumer(GROUP, &[context.config.orders_topic()])?;
     settings.max_poll_records = settings.max_poll_records.min(bounds.orders);
@@ -36,8 +37,10 @@ pub async fn run(context: Context, args: Args) -> Result<(), ServiceError> {
     let lag = Lag::of(&context);
     let schema = context.readiness.condition("schema of pick lists");
     let Some(cluster) = context.connect().await? else { return Ok(()) };
-    let picklists =
-        context.serializer::<GroceryPicklist>(&registry, GroceryPicklist::SUBJECT, GroceryPicklist::SCHEMA).await?;
+    let schema_text = version.schema::<GroceryPicklist>();
+    let picklists = context
+        .serializer::<Versioned<'static, GroceryPicklist>>(&registry, GroceryPicklist::SUBJECT, schema_text)
+        .await?;
     let Some(picklists) = picklists else { return Ok(()) };
     schema.met();
     // Before the group, so that what an instance of this name left open is over when its positions are read.
@@ -47,9 +50,16 @@ pub async fn run(context: Context, args: Args) -> Result<(), ServiceError> {
     let Some(transactions) = taken_over else { return Ok(()) };
     let consumer = cluster.consumer_with(settings).await?;
     let topic = context.config.picklists_topic().to_owned();
-    let work = Work { topic, pickers: args.pickers, orders, picklists, context };
+    let work = Work { topic, pickers: args.pickers, orders, picklists, version, catalogue, context };
     let done = Progress::of("pick lists committed");
     Fulfilment { work, consumer, transactions, bounds, most_at_once, done, outage }.run(lag).await
+}
+
+/// The catalogue that says where items are shelved, for as long as the process lives: pick lists borrow its aisles.
+fn catalogue(args: &Args) -> Result<&'static Catalogue, ServiceError> {
+    let Some(path) = &args.catalogue else { return Ok(Catalogue::builtin()) };
+    let read = Catalogue::read(path).map_err(|error| ServiceError::Usage(error.to_string()))?;
+    Ok(Box::leak(Box::new(read)))
 }
 
 fn transactions_outage() -> Outage {

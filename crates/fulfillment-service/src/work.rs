@@ -1,7 +1,7 @@
 //! From a batch of orders to the bytes of its pick lists.
 
 use chrono::Utc;
-use grocery_events::{GroceryOrder, GroceryPicklist};
+use grocery_events::{Catalogue, EventVersion, GroceryOrder, GroceryPicklist, Versioned};
 use kafka::{Position, Record, RecordBatch, Transaction, TransactionError};
 use schema_registry::{AvroDeserializer, AvroSerializer};
 use service_kit::{Context, ServiceError};
@@ -14,7 +14,11 @@ pub(crate) struct Work {
     pub(crate) topic: String,
     pub(crate) pickers: Vec<String>,
     pub(crate) orders: AvroDeserializer<GroceryOrder>,
-    pub(crate) picklists: AvroSerializer<GroceryPicklist>,
+    pub(crate) picklists: AvroSerializer<Versioned<'static, GroceryPicklist>>,
+    /// The version that `picklists` writes.
+    pub(crate) version: EventVersion,
+    /// Where items are shelved.
+    pub(crate) catalogue: &'static Catalogue,
 }
 
 /// The pick lists of a batch of orders, encoded one behind the other.
@@ -79,9 +83,9 @@ impl Work {
             let picker = picker_for(&order.order_id, &self.pickers).ok_or_else(|| {
                 ServiceError::Usage("nobody is on shift: name at least one picker (--pickers)".into())
             })?;
-            match pick_list(order, picker, now) {
+            match pick_list(order, picker, now, self.version, self.catalogue) {
                 Ok(list) => {
-                    self.picklists.encode(&list, &mut lists.bytes)?;
+                    self.picklists.encode(&self.version.of(&list), &mut lists.bytes)?;
                     lists.ends.push((list.order_id, lists.bytes.len()));
                 }
                 Err(broken) => self.context.set_aside(at, record.offset(), &broken.to_string()),

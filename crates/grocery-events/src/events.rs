@@ -1,8 +1,12 @@
 //! The two records as they travel, and what ties each to its topic.
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use std::borrow::Cow;
 
+use schema_registry::{AvroDeserializer, RegistryClient};
+use serde::de::DeserializeOwned;
+use serde::{Serialize, Serializer};
+
+use crate::lines::counted;
 use crate::rules::{self, InvalidEvent};
 
 /// The topic that carries [`GroceryOrder`]s.
@@ -19,8 +23,10 @@ pub trait Event: Serialize + DeserializeOwned + Send + Sync + 'static {
     const SUBJECT: &'static str;
     /// The full name of its record.
     const RECORD: &'static str;
-    /// The text of its schema, as it stands in `schemas/`.
-    const SCHEMA: &'static str;
+    /// The texts of every version of its schema, the oldest first, as they stand in `schemas/`.
+    const VERSIONS: [&'static str; 2];
+    /// The newest version, by which events are read.
+    const SCHEMA: &'static str = Self::VERSIONS[1];
 
     /// The record's key: both events are keyed by order id, so that one order's events keep their order.
     fn key(&self) -> &str;
@@ -30,6 +36,28 @@ pub trait Event: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// # Errors
     /// The first rule broken, with the field and what was found there.
     fn validate(&self) -> Result<(), InvalidEvent>;
+
+    /// Writes the fields of version 1 and nothing else.
+    ///
+    /// # Errors
+    /// The serializer's.
+    fn serialize_first<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error>;
+
+    /// Reads events of every version. Those of this program's versions are read straight into the value.
+    ///
+    /// # Errors
+    /// The schemas in this program cannot be used.
+    fn reader(registry: &RegistryClient) -> Result<AvroDeserializer<Self>, String> {
+        let reader = AvroDeserializer::new(registry, Self::SUBJECT, Self::SCHEMA)?;
+        Self::VERSIONS.iter().try_fold(reader, |reader, version| reader.straight_from(version))
+    }
+}
+
+/// The currency of every order of version 1, which does not name it, and the schema's default.
+pub const DEFAULT_CURRENCY: &str = "EUR";
+
+fn default_currency() -> String {
+    DEFAULT_CURRENCY.to_owned()
 }
 
 /// An order of a customer: `com.demo.GroceryOrder`.
@@ -46,6 +74,33 @@ pub struct GroceryOrder {
     pub order_total: f64,
     /// When it was ordered, as `2025-09-08 14:30:00` (see [`crate::time`]).
     pub order_time: String,
+    /// The store that has to fulfil it; empty where nobody said which, as in version 1.
+    #[serde(default)]
+    pub store_id: String,
+    /// What the total is in: three letters of ISO 4217.
+    #[serde(default = "default_currency")]
+    pub currency: String,
+    /// The items once more, each once and with its quantity; empty in version 1 (see [`Self::lines_of`]).
+    #[serde(default)]
+    pub lines: Vec<OrderLine>,
+}
+
+/// An item of an order: `com.demo.OrderLine`.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct OrderLine {
+    /// The item's name, as in `items`.
+    pub item: String,
+    /// How many pieces of it.
+    pub quantity: i32,
+}
+
+impl GroceryOrder {
+    /// The lines that say what these items say: each item once, in the order of first appearance.
+    #[must_use]
+    pub fn lines_of(items: &[String]) -> Vec<OrderLine> {
+        let counts = counted(items.iter().map(String::as_str)).into_iter();
+        counts.map(|(item, quantity)| OrderLine { item: item.to_owned(), quantity }).collect()
+    }
 }
 
 /// What a picker has to collect for one order: `com.demo.GroceryPicklist`.
@@ -62,13 +117,31 @@ pub struct GroceryPicklist {
     pub assigned_picker: String,
     /// When the list was made, as `2025-09-08 14:30:00` (see [`crate::time`]).
     pub created_time: String,
+    /// The items once more, each once with its quantity and aisle, in walking order; empty in version 1.
+    #[serde(default)]
+    pub lines: Vec<PickLine>,
+}
+
+/// An item of a pick list: `com.demo.PickLine`.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct PickLine {
+    /// The item's name, as in `items_to_pick`.
+    pub item: String,
+    /// How many pieces of it.
+    pub quantity: i32,
+    /// Where it is shelved; empty where that is not known.
+    #[serde(default)]
+    pub aisle: Cow<'static, str>,
 }
 
 impl Event for GroceryOrder {
     const TOPIC: &'static str = ORDERS_TOPIC;
     const SUBJECT: &'static str = "grocery.orders.v1-value";
     const RECORD: &'static str = "com.demo.GroceryOrder";
-    const SCHEMA: &'static str = include_str!("../../../schemas/grocery.orders.v1-value/1.avsc");
+    const VERSIONS: [&'static str; 2] = [
+        include_str!("../../../schemas/grocery.orders.v1-value/1.avsc"),
+        include_str!("../../../schemas/grocery.orders.v1-value/2.avsc"),
+    ];
 
     fn key(&self) -> &str {
         &self.order_id
@@ -77,13 +150,30 @@ impl Event for GroceryOrder {
     fn validate(&self) -> Result<(), InvalidEvent> {
         rules::order(self)
     }
+
+    fn serialize_first<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        #[serde(rename = "GroceryOrder")]
+        struct First<'a> {
+            order_id: &'a str,
+            customer_id: &'a str,
+            items: &'a [String],
+            order_total: f64,
+            order_time: &'a str,
+        }
+        let Self { order_id, customer_id, items, order_total, order_time, .. } = self;
+        First { order_id, customer_id, items, order_total: *order_total, order_time }.serialize(to)
+    }
 }
 
 impl Event for GroceryPicklist {
     const TOPIC: &'static str = PICKLISTS_TOPIC;
     const SUBJECT: &'static str = "grocery.picklist.v1-value";
     const RECORD: &'static str = "com.demo.GroceryPicklist";
-    const SCHEMA: &'static str = include_str!("../../../schemas/grocery.picklist.v1-value/1.avsc");
+    const VERSIONS: [&'static str; 2] = [
+        include_str!("../../../schemas/grocery.picklist.v1-value/1.avsc"),
+        include_str!("../../../schemas/grocery.picklist.v1-value/2.avsc"),
+    ];
 
     fn key(&self) -> &str {
         &self.order_id
@@ -91,5 +181,19 @@ impl Event for GroceryPicklist {
 
     fn validate(&self) -> Result<(), InvalidEvent> {
         rules::picklist(self)
+    }
+
+    fn serialize_first<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        #[serde(rename = "GroceryPicklist")]
+        struct First<'a> {
+            picklist_id: &'a str,
+            order_id: &'a str,
+            items_to_pick: &'a [String],
+            assigned_picker: &'a str,
+            created_time: &'a str,
+        }
+        let Self { picklist_id, order_id, items_to_pick, assigned_picker, created_time, .. } = self;
+        First { picklist_id, order_id, items_to_pick, assigned_picker, created_time }.serialize(to)
     }
 }

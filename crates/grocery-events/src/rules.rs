@@ -4,6 +4,7 @@ use std::fmt;
 
 use uuid::Uuid;
 
+use crate::lines::{Disagreement, compare};
 use crate::money::{self, Cents};
 use crate::{Event, GroceryOrder, GroceryPicklist, time};
 
@@ -112,6 +113,63 @@ impl Field<'_> {
             Field { record: self.record, name: &format_args!("{}[{place}]", self.name) }.text(item)
         })
     }
+
+    /// A text that may be left out.
+    fn optional(&self, value: &str) -> Result<(), InvalidEvent> {
+        if value.is_empty() { Ok(()) } else { self.text(value) }
+    }
+
+    fn currency(&self, value: &str) -> Result<(), InvalidEvent> {
+        if is_currency(value) {
+            return Ok(());
+        }
+        Err(self.breaks("must be three capital letters of ISO 4217 such as EUR", Some(shown(value))))
+    }
+
+    /// Lines, each an item and a quantity, say what the items say, or nothing. Whether a line's name is a good one need not be
+    /// looked at: it is the name of an item.
+    fn lines<'a>(
+        &self,
+        lines: impl ExactSizeIterator<Item = (&'a str, i32)> + Clone,
+        items_name: &str,
+        items: &[String],
+    ) -> Result<(), InvalidEvent> {
+        if lines.len() == 0 {
+            return Ok(());
+        }
+        let quantity = |line: usize, rule: String, found: i32| {
+            let name = format_args!("{}[{line}].quantity", self.name);
+            Err(Field { record: self.record, name: &name }.breaks(rule, Some(found.to_string())))
+        };
+        if let Some((line, (_, found))) = lines.clone().enumerate().find(|(_, (_, quantity))| *quantity < 1) {
+            return quantity(line, "must be at least 1".to_owned(), found);
+        }
+        match compare(lines.clone(), items) {
+            Ok(()) => Ok(()),
+            Err(Disagreement::Missing { piece }) => {
+                let rule =
+                    format!("must have a line for each of {items_name}, and has none for {}", shown(&items[piece]));
+                Err(self.breaks(rule, None))
+            }
+            Err(Disagreement::Quantity { line, pieces }) => {
+                let (item, found) = lines.clone().nth(line).unwrap_or_default();
+                let taken = lines.take(line).any(|(earlier, _)| earlier == item);
+                let rule = if taken {
+                    format!("must not be there: {} has a line already", shown(item))
+                } else {
+                    format!("must be {pieces}, as often as {items_name} has {}", shown(item))
+                };
+                quantity(line, rule, found)
+            }
+        }
+    }
+}
+
+/// Whether a currency is spelt as ISO 4217 spells them. Which of them are in use is not asked: that changes from year to year,
+/// and an order in a currency that is newer than this program is an order all the same.
+#[must_use]
+pub fn is_currency(text: &str) -> bool {
+    text.len() == 3 && text.bytes().all(|letter| letter.is_ascii_uppercase())
 }
 
 /// The value as an error shows it: quoted, control characters escaped, shortened.
@@ -129,7 +187,11 @@ pub(crate) fn order(order: &GroceryOrder) -> Result<(), InvalidEvent> {
     field(&"customer_id").text(&order.customer_id)?;
     field(&"items").items(&order.items)?;
     field(&"order_total").total(order.order_total)?;
-    field(&"order_time").time(&order.order_time)
+    field(&"order_time").time(&order.order_time)?;
+    field(&"store_id").optional(&order.store_id)?;
+    field(&"currency").currency(&order.currency)?;
+    let lines = order.lines.iter().map(|line| (line.item.as_str(), line.quantity));
+    field(&"lines").lines(lines, "items", &order.items)
 }
 
 pub(crate) fn picklist(picklist: &GroceryPicklist) -> Result<(), InvalidEvent> {
@@ -138,12 +200,19 @@ pub(crate) fn picklist(picklist: &GroceryPicklist) -> Result<(), InvalidEvent> {
     field(&"order_id").uuid(&picklist.order_id)?;
     field(&"items_to_pick").items(&picklist.items_to_pick)?;
     field(&"assigned_picker").text(&picklist.assigned_picker)?;
-    field(&"created_time").time(&picklist.created_time)
+    field(&"created_time").time(&picklist.created_time)?;
+    let lines = picklist.lines.iter().map(|line| (line.item.as_str(), line.quantity));
+    field(&"lines").lines(lines, "items_to_pick", &picklist.items_to_pick)?;
+    picklist.lines.iter().enumerate().try_for_each(|(place, line)| {
+        let name = format_args!("lines[{place}].aisle");
+        Field { record: GroceryPicklist::RECORD, name: &name }.optional(&line.aisle)
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{OrderLine, PickLine};
 
     fn an_order() -> GroceryOrder {
         GroceryOrder {
@@ -152,7 +221,14 @@ mod tests {
             items: vec!["whole milk".into(), "rolls/buns".into()],
             order_total: 1.54,
             order_time: "2025-09-08 14:30:00".into(),
+            store_id: "store-7".into(),
+            currency: "EUR".into(),
+            lines: vec![line("whole milk", 1), line("rolls/buns", 1)],
         }
+    }
+
+    fn line(item: &str, quantity: i32) -> OrderLine {
+        OrderLine { item: item.into(), quantity }
     }
 
     fn a_picklist() -> GroceryPicklist {
@@ -162,6 +238,7 @@ mod tests {
             items_to_pick: vec!["whole milk".into()],
             assigned_picker: "Ada".into(),
             created_time: "2025-09-08 14:30:01".into(),
+            lines: vec![PickLine { item: "whole milk".into(), quantity: 1, aisle: "dairy and eggs".into() }],
         }
     }
 
@@ -175,7 +252,9 @@ mod tests {
     fn a_good_order_and_a_good_pick_list_pass() {
         assert_eq!(an_order().validate(), Ok(()));
         assert_eq!(a_picklist().validate(), Ok(()));
-        let unicode = GroceryOrder { items: vec!["Käse 🧀".into(); MAX_ITEMS], order_total: 0.0, ..an_order() };
+        let items = vec!["Käse 🧀".to_owned(); MAX_ITEMS];
+        let lines = vec![line("Käse 🧀", 1000)];
+        let unicode = GroceryOrder { items, lines, order_total: 0.0, ..an_order() };
         assert_eq!(unicode.validate(), Ok(()));
     }
 
@@ -236,6 +315,55 @@ mod tests {
         assert_eq!(refused(|p| p.items_to_pick.clear()), "items_to_pick");
         assert_eq!(refused(|p| p.assigned_picker.clear()), "assigned_picker");
         assert_eq!(refused(|p| p.created_time.clear()), "created_time");
+    }
+
+    #[test]
+    fn an_event_of_version_1_says_nothing_of_what_came_later() {
+        let order = GroceryOrder { store_id: String::new(), lines: Vec::new(), ..an_order() };
+        assert_eq!(order.validate(), Ok(()));
+        assert_eq!(GroceryPicklist { lines: Vec::new(), ..a_picklist() }.validate(), Ok(()));
+        let lost = GroceryPicklist { lines: vec![PickLine { aisle: "".into(), ..a_line() }], ..a_picklist() };
+        assert_eq!(lost.validate(), Ok(()), "an aisle that nobody knows");
+    }
+
+    fn a_line() -> PickLine {
+        a_picklist().lines.remove(0)
+    }
+
+    #[test]
+    fn lines_say_what_the_items_say() {
+        let milk = "com.demo.GroceryOrder.lines[0].quantity must be 1, as often as items has \"whole milk\", found 2";
+        let cases = [
+            (refusal(|o| o.lines[0].quantity = 2), milk),
+            (
+                refusal(|o| o.lines[1].quantity = 0),
+                "com.demo.GroceryOrder.lines[1].quantity must be at least 1, found 0",
+            ),
+            (
+                refusal(|o| o.lines.truncate(1)),
+                r#"com.demo.GroceryOrder.lines must have a line for each of items, and has none for "rolls/buns""#,
+            ),
+            (
+                refusal(|o| o.lines.push(line("soda", 1))),
+                r#"com.demo.GroceryOrder.lines[2].quantity must be 0, as often as items has "soda", found 1"#,
+            ),
+            (
+                refusal(|o| o.lines.push(line("whole milk", 1))),
+                r#"com.demo.GroceryOrder.lines[2].quantity must not be there: "whole milk" has a line already, found 1"#,
+            ),
+            (
+                refusal(|o| o.currency = "eur".into()),
+                r#"com.demo.GroceryOrder.currency must be three capital letters of ISO 4217 such as EUR, found "eur""#,
+            ),
+            (refusal(|o| o.store_id = " ".into()), r#"com.demo.GroceryOrder.store_id must not be empty, found " ""#),
+        ];
+        for (message, expected) in cases {
+            assert_eq!(message, expected);
+        }
+        let list = |line| GroceryPicklist { lines: vec![line], ..a_picklist() }.validate().unwrap_err().field;
+        assert_eq!(list(PickLine { quantity: 3, ..a_line() }), "lines[0].quantity");
+        assert_eq!(list(PickLine { item: "soda".into(), ..a_line() }), "lines");
+        assert_eq!(list(PickLine { aisle: "\t".into(), ..a_line() }), "lines[0].aisle");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use grocery_events::{Event, GroceryOrder, GroceryPicklist};
+use grocery_events::{Event, GroceryOrder, GroceryPicklist, SCHEMAS, SubjectSchemas};
 use sandbox::access::AccessRules;
 use sandbox::{Part, Sandbox, SandboxConfig, SandboxError, TopicSpec, TransactionSettings};
 use service_kit::{ExitStatus, LogFormat, ServiceError, init_logs, on_signals, parse_duration};
@@ -144,11 +144,12 @@ pub fn grocery_sandbox() -> Result<SandboxConfig, ServiceError> {
         settings: vec![("retention.ms".to_owned(), RETENTION_MS.to_owned())],
     };
     config.topics = vec![topic(GroceryOrder::TOPIC), topic(GroceryPicklist::TOPIC)];
-    let subject = |subject: &str, schema: &str| (subject.to_owned(), schema.to_owned());
-    config.subjects = vec![
-        subject(GroceryOrder::SUBJECT, GroceryOrder::SCHEMA),
-        subject(GroceryPicklist::SUBJECT, GroceryPicklist::SCHEMA),
-    ];
+    // Every version in its order, so that what was written by any of them can be written and read here.
+    let versions = |schemas: &SubjectSchemas| {
+        let subject = schemas.subject.to_owned();
+        schemas.versions.iter().map(move |text| (subject.clone(), (*text).to_owned())).collect::<Vec<_>>()
+    };
+    config.subjects = SCHEMAS.iter().flat_map(versions).collect();
     Ok(config)
 }
 

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use grocery_events::{DEFAULT_CURRENCY, EventVersion, is_currency};
+
 /// One order every two seconds, unless told otherwise.
 const DEFAULT_RATE: Rate = Rate::PerSecond(0.5);
 
@@ -13,7 +15,7 @@ const MAX_RATE: f64 = 10_000_000.0;
 const MIN_RATE: f64 = 1.0 / 86_400.0;
 
 /// What orders are made of, how many and how fast.
-#[derive(Clone, Debug, Default, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     /// Read baskets from FILE, one a line, item names separated by commas (`-`: standard input); without it a simulator
     /// draws them from the catalogue
@@ -36,6 +38,19 @@ pub struct Args {
     #[arg(long, value_name = "NUMBER")]
     pub seed: Option<u64>,
 
+    /// The store that has to fulfil the orders, up to 256 bytes; without it they name none
+    #[arg(long, value_name = "ID", default_value = "", hide_default_value = true)]
+    pub store: String,
+
+    /// The currency of the catalogue's prices, by ISO 4217
+    #[arg(long, value_name = "CODE", default_value = DEFAULT_CURRENCY, value_parser = parse_currency)]
+    pub currency: String,
+
+    /// The version of their schema in which orders are written, 1 or 2; stronger than the key event.version, which is 2 by
+    /// default. 1 until everybody who reads orders is new enough to read 2
+    #[arg(long, value_name = "VERSION")]
+    pub event_version: Option<EventVersion>,
+
     /// Append the id of each acknowledged order to FILE, one a line
     #[arg(long, value_name = "FILE")]
     pub audit: Option<PathBuf>,
@@ -48,6 +63,10 @@ pub enum Rate {
     PerSecond(f64),
     /// As fast as they are accepted.
     Max,
+}
+
+fn parse_currency(text: &str) -> Result<String, String> {
+    if is_currency(text) { Ok(text.to_owned()) } else { Err("give three capital letters such as EUR".to_owned()) }
 }
 
 impl Default for Rate {
@@ -82,6 +101,14 @@ impl std::fmt::Display for Rate {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_currency_is_three_capital_letters() {
+        assert_eq!(parse_currency("CZK").as_deref(), Ok("CZK"));
+        for text in ["", "czk", "EURO", "€", "E R"] {
+            assert!(parse_currency(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn a_rate_is_a_number_or_max() {

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 use fastrand::Rng;
-use grocery_events::{Catalogue, Cents, Event, GroceryOrder, InvalidEvent, time};
+use grocery_events::{Catalogue, Cents, Event, EventVersion, GroceryOrder, InvalidEvent, time};
 use uuid::Uuid;
 
 use crate::customers::Customers;
@@ -22,14 +22,27 @@ pub struct OrderMaker {
     /// Whether order ids come from `rng` too: the same run again makes the same ids.
     seeded: bool,
     reported: HashSet<String>,
+    kind: OrderKind,
+}
+
+/// What all orders of one maker have in common.
+#[derive(Clone, Debug)]
+pub struct OrderKind {
+    /// The version in which they will be written: those of version 1 have no lines.
+    pub version: EventVersion,
+    /// The store that has to fulfil them; may be empty.
+    pub store: String,
+    /// What the catalogue's prices are in.
+    pub currency: String,
 }
 
 impl OrderMaker {
     /// A maker that prices by this catalogue; with a seed everything but the time repeats.
     #[must_use]
-    pub fn new(catalogue: Cow<'static, Catalogue>, seed: Option<u64>) -> Self {
+    pub fn new(catalogue: Cow<'static, Catalogue>, seed: Option<u64>, kind: OrderKind) -> Self {
         let rng = seed.map_or_else(Rng::new, Rng::with_seed);
-        Self { catalogue, customers: Customers::default(), rng, seeded: seed.is_some(), reported: HashSet::new() }
+        let (customers, reported) = (Customers::default(), HashSet::new());
+        Self { catalogue, customers, rng, seeded: seed.is_some(), reported, kind }
     }
 
     /// Makes the order for a basket.
@@ -52,12 +65,19 @@ impl OrderMaker {
                 unknown(item);
             }
         }
+        let lines = match self.kind.version {
+            EventVersion::One => Vec::new(),
+            EventVersion::Two => GroceryOrder::lines_of(&items),
+        };
         let order = GroceryOrder {
             order_id: self.id().hyphenated().to_string(),
             customer_id: self.customers.next(&mut self.rng),
             items,
             order_total: total.as_f64(),
             order_time: time::format(now),
+            store_id: self.kind.store.clone(),
+            currency: self.kind.currency.clone(),
+            lines,
         };
         order.validate().map(|()| order)
     }
@@ -76,7 +96,12 @@ mod tests {
     use super::*;
 
     fn maker(seed: Option<u64>) -> OrderMaker {
-        OrderMaker::new(Cow::Borrowed(Catalogue::builtin()), seed)
+        maker_of(seed, EventVersion::Two)
+    }
+
+    fn maker_of(seed: Option<u64>, version: EventVersion) -> OrderMaker {
+        let kind = OrderKind { version, store: "store-7".into(), currency: "EUR".into() };
+        OrderMaker::new(Cow::Borrowed(Catalogue::builtin()), seed, kind)
     }
 
     fn now() -> DateTime<Utc> {
@@ -93,6 +118,17 @@ mod tests {
         assert_eq!(order.order_total, 2.63);
         assert_eq!(order.order_time, "2025-09-08 14:30:00");
         assert_eq!(Uuid::parse_str(&order.order_id).unwrap().get_version_num(), 4);
+    }
+
+    #[test]
+    fn an_order_says_where_and_in_which_currency_and_how_much_of_what() {
+        let basket = || items(&["whole milk", "rolls/buns", "whole milk"]);
+        let order = maker(Some(7)).order(basket(), now(), |_| ()).unwrap();
+        assert_eq!((order.store_id.as_str(), order.currency.as_str()), ("store-7", "EUR"));
+        let lines: Vec<_> = order.lines.iter().map(|line| (line.item.as_str(), line.quantity)).collect();
+        assert_eq!(lines, [("whole milk", 2), ("rolls/buns", 1)]);
+        let first = maker_of(Some(7), EventVersion::One).order(basket(), now(), |_| ()).unwrap();
+        assert_eq!(first, GroceryOrder { lines: Vec::new(), ..order });
     }
 
     #[test]

@@ -4,14 +4,14 @@ use std::borrow::Cow;
 use std::time::Instant;
 
 use chrono::Utc;
-use grocery_events::{AuditLog, Catalogue, Event, GroceryOrder, UNKNOWN_AISLE, UNKNOWN_PRICE};
+use grocery_events::{AuditLog, Catalogue, Event, EventVersion, GroceryOrder, UNKNOWN_AISLE, UNKNOWN_PRICE, Versioned};
 use kafka::{Delivery, Producer, Record, Written};
 use schema_registry::AvroSerializer;
 use service_kit::{Context, Outage, Progress, ServiceError, wait_out};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::orders::OrderMaker;
+use crate::orders::{OrderKind, OrderMaker};
 use crate::pace::Pacer;
 use crate::source::{Next, Source};
 use crate::{Args, Rate};
@@ -35,11 +35,15 @@ pub async fn run(context: Context, args: Args) -> Result<(), ServiceError> {
         Some(path) => Source::file(path, args.orders.is_some()).map_err(|error| usage(&error))?,
     };
     let audit = AuditLog::append(args.audit.as_deref()).map_err(|error| usage(&error))?;
+    let version = context.config.parsed("event.version", "a version of the events' schemas, 1 or 2")?;
+    let version = args.event_version.or(version).unwrap_or_default();
     let schema = context.readiness.condition("schema of orders");
     let producing = context.config.producer()?;
     let registry = context.registry()?;
     let Some(cluster) = context.connect().await? else { return Ok(()) };
-    let events = context.serializer::<GroceryOrder>(&registry, GroceryOrder::SUBJECT, GroceryOrder::SCHEMA).await?;
+    let schema_text = version.schema::<GroceryOrder>();
+    let events =
+        context.serializer::<Versioned<'static, GroceryOrder>>(&registry, GroceryOrder::SUBJECT, schema_text).await?;
     let Some(events) = events else { return Ok(()) };
     schema.met();
     let producer = cluster.producer(producing)?;
@@ -49,8 +53,10 @@ pub async fn run(context: Context, args: Args) -> Result<(), ServiceError> {
     let stop = context.shutdown.child_token();
     let desk = Desk { producer, topic: context.config.orders_topic().to_owned() };
     let bookkeeper = tokio::spawn(keep_books(context.clone(), desk.clone(), inbox, audit, stop.clone()));
+    let kind = OrderKind { version, store: args.store, currency: args.currency };
     let maker = Maker {
-        orders: OrderMaker::new(catalogue, args.seed),
+        version,
+        orders: OrderMaker::new(catalogue, args.seed, kind),
         pacer: Pacer::new(args.rate, Instant::now()),
         left: args.orders,
         rate: args.rate,
@@ -101,7 +107,9 @@ struct Maker {
     pacer: Pacer,
     rate: Rate,
     left: Option<u64>,
-    events: AvroSerializer<GroceryOrder>,
+    events: AvroSerializer<Versioned<'static, GroceryOrder>>,
+    /// The version that `events` writes.
+    version: EventVersion,
     desk: Desk,
     sent: mpsc::Sender<Sent>,
     stop: CancellationToken,
@@ -160,7 +168,7 @@ impl Maker {
             }
         };
         let mut value = Vec::new();
-        self.events.encode(&order, &mut value)?;
+        self.events.encode(&self.version.of(&order), &mut value)?;
         let Some(delivery) = self.desk.send(order.key(), &value, &self.stop).await? else { return Ok(false) };
         if let Some(left) = &mut self.left {
             *left -= 1;

@@ -9,7 +9,8 @@ pub struct Args {
     #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     pub format: Format,
 
-    /// Use this catalogue's aisles instead of the built-in one's: item,aisle,walk,price,popularity
+    /// Use this catalogue's aisles instead of the built-in one's, where a list does not say them itself:
+    /// item,aisle,walk,price,popularity
     #[arg(long, value_name = "FILE")]
     pub catalogue: Option<PathBuf>,
 

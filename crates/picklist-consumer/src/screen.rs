@@ -1,9 +1,8 @@
 //! What a pick list looks like on the device.
 
-use std::collections::HashMap;
 use std::fmt::Write as _;
 
-use grocery_events::{Catalogue, GroceryPicklist};
+use grocery_events::{Catalogue, GroceryPicklist, stops};
 
 /// Columns of the device's screen.
 const WIDTH: usize = 40;
@@ -35,27 +34,15 @@ struct Pick<'a> {
 }
 
 impl<'a> Instructions<'a> {
-    /// Groups the list's items by aisle: aisles in the order in which the way reaches them, equal items counted together.
-    ///
-    /// Items that the catalogue does not know come last, in alphabetical order.
+    /// The list as its stops, which are the list's own where it has aisles (see [`stops`]).
     #[must_use]
     pub fn new(list: &'a GroceryPicklist, catalogue: &'a Catalogue) -> Self {
-        let mut counts: HashMap<&str, usize> = HashMap::new();
-        for item in &list.items_to_pick {
-            *counts.entry(item.trim()).or_default() += 1;
-        }
-        let mut picks: Vec<_> = counts.into_iter().map(|(item, count)| (catalogue.stock(item), item, count)).collect();
-        picks.sort_unstable_by_key(|&(stock, item, _)| (stock.walk, item));
-
-        let mut aisles: Vec<Aisle<'_>> = Vec::new();
-        for (stock, item, count) in picks {
-            let pick = Pick { item, count };
-            // An aisle that the way crosses twice is one stop: at its first place.
-            match aisles.iter_mut().find(|aisle| aisle.aisle == stock.aisle) {
-                Some(aisle) => aisle.items.push(pick),
-                None => aisles.push(Aisle { aisle: stock.aisle, items: vec![pick] }),
-            }
-        }
+        let pick = |pick: grocery_events::Pick<'a>| Pick { item: pick.item, count: pick.count };
+        let aisle = |stop: grocery_events::Stop<'a>| Aisle {
+            aisle: stop.aisle,
+            items: stop.picks.into_iter().map(pick).collect(),
+        };
+        let aisles = stops(list, catalogue).into_iter().map(aisle).collect();
         Self {
             picklist_id: &list.picklist_id,
             order_id: &list.order_id,
@@ -111,6 +98,8 @@ fn two_columns(screen: &mut String, left: &str, right: &str) {
 
 #[cfg(test)]
 mod tests {
+    use grocery_events::PickLine;
+
     use super::*;
 
     fn a_list(items: &[&str]) -> GroceryPicklist {
@@ -120,6 +109,7 @@ mod tests {
             items_to_pick: items.iter().map(|&item| item.to_owned()).collect(),
             assigned_picker: "Ada".into(),
             created_time: "2025-09-08 14:30:01".into(),
+            lines: Vec::new(),
         }
     }
 
@@ -146,6 +136,27 @@ WATER AND SOFT DRINKS
   [ ] soda                           × 3
 CHECKOUT
   [ ] shopping bags
+ASK AT THE COUNTER
+  [ ] dragon fruit
+
+";
+        assert_eq!(text(&list), expected);
+    }
+
+    #[test]
+    fn a_list_of_version_2_is_shown_with_its_own_aisles_and_quantities() {
+        let line =
+            |item: &str, quantity, aisle: &'static str| PickLine { item: item.into(), quantity, aisle: aisle.into() };
+        let lines = vec![line("soda", 2, "cellar"), line("whole milk", 1, "yard"), line("dragon fruit", 1, "")];
+        let list = GroceryPicklist { lines, ..a_list(&["soda", "whole milk", "dragon fruit", "soda"]) };
+        let expected = "\
+────────────────────────────────────────
+Pick for order 3d5f0c1e          4 items
+Ada picks            2025-09-08 14:30:01
+CELLAR
+  [ ] soda                           × 2
+YARD
+  [ ] whole milk
 ASK AT THE COUNTER
   [ ] dragon fruit
 

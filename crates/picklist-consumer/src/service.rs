@@ -23,8 +23,7 @@ pub const GROUP: &str = "picklist-consumer-group";
 pub async fn run(context: Context, args: Args) -> Result<(), ServiceError> {
     let mut device = Device::new(&args)?;
     let registry = context.registry()?;
-    let lists = AvroDeserializer::<GroceryPicklist>::new(&registry, GroceryPicklist::SUBJECT, GroceryPicklist::SCHEMA)
-        .map_err(ServiceError::Internal)?;
+    let lists = GroceryPicklist::reader(&registry).map_err(ServiceError::Internal)?;
     let settings = context.config.consumer(GROUP, &[context.config.picklists_topic()])?;
     let mut lag = Lag::of(&context);
     let Some(cluster) = context.connect().await? else { return Ok(()) };

@@ -51,7 +51,12 @@ impl Context {
         let mut outage = Outage::of("the schema registry", "schema.registry.url");
         let mends = |error: &SerializeError| matches!(error, SerializeError::Registry(error) if error.is_retriable());
         let attempt = || AvroSerializer::prepare(registry, subject, schema, &options);
-        Ok(wait_out(&mut outage, &self.shutdown, mends, attempt).await?)
+        wait_out(&mut outage, &self.shutdown, mends, attempt).await.map_err(|error: SerializeError| match error {
+            SerializeError::Registry(error) if error.is_not_found() => ServiceError::Resource(format!(
+                "{error}; `grocery schemas register` registers it, and --event-version (event.version) chooses another version"
+            )),
+            error => error.into(),
+        })
     }
 
     /// A registry client of this configuration.

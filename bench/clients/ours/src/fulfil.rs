@@ -29,7 +29,8 @@ pub(crate) fn run(arguments: &Fulfil) -> ExitCode {
         }
         None => settings.push("security.protocol=PLAINTEXT".to_owned()),
     }
-    let mut words = vec!["fulfillment-service".to_owned(), "--log-level=warn".to_owned()];
+    // The version that the peers' programs write: the same work for all.
+    let mut words = ["fulfillment-service", "--log-level=warn", "--event-version=1"].map(str::to_owned).to_vec();
     words.push(format!("--transaction-orders={max_orders}"));
     words.push(format!("--transaction-linger-ms={linger_ms}"));
     words.extend(settings.into_iter().map(|setting| format!("--set={setting}")));

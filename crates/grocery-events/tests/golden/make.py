@@ -1,4 +1,5 @@
-"""Writes orders.jsonl and picklists.jsonl: events and their Avro bytes as fastavro makes them.
+"""Writes orders-N.jsonl and picklists-N.jsonl: events, their Avro bytes by version N of the schema as fastavro makes them,
+and what fastavro reads from those bytes by the other version.
 
 Run in this folder with fastavro 1.12 installed; the tests only read the result.
 """
@@ -29,37 +30,63 @@ LARGE = [f"item {number:02}" for number in range(1, 33)]
 UNICODE = ["Käse 🧀", "日本酒", "žufánek", "e\u0301clair"]
 
 
-def write(schema_file, name, events):
-    schema = fastavro.parse_schema(json.loads((SCHEMAS / schema_file).read_text()))
-    with open(name, "w", encoding="utf-8") as out:
+def schema(subject, version):
+    return fastavro.parse_schema(json.loads((SCHEMAS / subject / f"{version}.avsc").read_text()))
+
+
+def write(subject, name, version, events):
+    writer, reader = schema(subject, version), schema(subject, 3 - version)
+    with open(f"{name}-{version}.jsonl", "w", encoding="utf-8") as out:
         for event in events:
             buffer = io.BytesIO()
-            fastavro.schemaless_writer(buffer, schema, event)
-            line = {"event": event, "avro": buffer.getvalue().hex()}
+            fastavro.schemaless_writer(buffer, writer, event, strict=True)
+            avro = buffer.getvalue()
+            other = fastavro.schemaless_reader(io.BytesIO(avro), writer, reader)
+            line = {"event": event, "avro": avro.hex(), "by_the_other_version": other}
             out.write(json.dumps(line, ensure_ascii=False) + "\n")
 
 
+def counted(items, **more):
+    return [{"item": item, "quantity": items.count(item)} | more for item in dict.fromkeys(items)]
+
+
+orders = [
+    ORDER,
+    ORDER | {"items": ["x"], "order_total": 0.0, "customer_id": "c"},
+    ORDER | {"items": LARGE, "order_total": 95.68},
+    ORDER | {"items": UNICODE, "customer_id": "Čapek", "order_total": 10000000.0},
+    ORDER | {"items": ["long " * 51], "order_total": 0.07},
+    # Well-formed Avro that breaks rules: the bytes agree all the same.
+    ORDER | {"items": [], "customer_id": "", "order_total": -1.5, "order_time": ""},
+]
+picklists = [
+    PICKLIST,
+    PICKLIST | {"items_to_pick": ["x"], "assigned_picker": "B"},
+    PICKLIST | {"items_to_pick": LARGE},
+    PICKLIST | {"items_to_pick": UNICODE, "assigned_picker": "Jiří"},
+    PICKLIST | {"items_to_pick": [], "assigned_picker": ""},
+]
+write("grocery.orders.v1-value", "orders", 1, orders)
+write("grocery.picklist.v1-value", "picklists", 1, picklists)
+
+twice = ["soda", "whole milk", "soda", "soda"]
+orders = [
+    order | {"store_id": "store-7", "currency": "CZK", "lines": counted(order["items"])}
+    for order in orders + [ORDER | {"items": twice}]
+]
+picklists = [
+    list_ | {"lines": counted(list_["items_to_pick"], aisle="dairy and eggs")}
+    for list_ in picklists + [PICKLIST | {"items_to_pick": twice}]
+]
 write(
-    "grocery.orders.v1-value/1.avsc",
-    "orders.jsonl",
-    [
-        ORDER,
-        ORDER | {"items": ["x"], "order_total": 0.0, "customer_id": "c"},
-        ORDER | {"items": LARGE, "order_total": 95.68},
-        ORDER | {"items": UNICODE, "customer_id": "Čapek", "order_total": 10000000.0},
-        ORDER | {"items": ["long " * 51], "order_total": 0.07},
-        # Well-formed Avro that breaks rules: the bytes agree all the same.
-        ORDER | {"items": [], "customer_id": "", "order_total": -1.5, "order_time": ""},
-    ],
+    "grocery.orders.v1-value",
+    "orders",
+    2,
+    orders + [ORDER | {"store_id": "", "currency": "EUR", "lines": []}, orders[0] | {"lines": [{"item": "", "quantity": -7}]}],
 )
 write(
-    "grocery.picklist.v1-value/1.avsc",
-    "picklists.jsonl",
-    [
-        PICKLIST,
-        PICKLIST | {"items_to_pick": ["x"], "assigned_picker": "B"},
-        PICKLIST | {"items_to_pick": LARGE},
-        PICKLIST | {"items_to_pick": UNICODE, "assigned_picker": "Jiří"},
-        PICKLIST | {"items_to_pick": [], "assigned_picker": ""},
-    ],
+    "grocery.picklist.v1-value",
+    "picklists",
+    2,
+    picklists + [PICKLIST | {"lines": []}, PICKLIST | {"lines": counted(UNICODE, aisle="")}],
 )

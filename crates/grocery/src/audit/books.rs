@@ -182,6 +182,9 @@ mod tests {
                 items: items.clone(),
                 order_total: 1.0,
                 order_time: "2025-09-08 14:30:00".to_owned(),
+                store_id: String::new(),
+                currency: "EUR".to_owned(),
+                lines: Vec::new(),
             };
             let list = GroceryPicklist {
                 picklist_id: format!("list of {order_id}"),
@@ -189,6 +192,7 @@ mod tests {
                 items_to_pick: items,
                 assigned_picker: "Ada".to_owned(),
                 created_time: "2025-09-08 14:30:01".to_owned(),
+                lines: Vec::new(),
             };
             books.orders.push((at(partition, offset), order));
             books.lists.push((at(partition, 3 * offset), list));

@@ -216,6 +216,9 @@ mod tests {
             items: vec!["soda".to_owned()],
             order_total: 1.0,
             order_time: "2025-09-08 14:30:00".to_owned(),
+            store_id: String::new(),
+            currency: "EUR".to_owned(),
+            lines: Vec::new(),
         };
         (Place { partition: 0, offset }, order)
     }
@@ -227,6 +230,7 @@ mod tests {
             items_to_pick: vec!["soda".to_owned()],
             assigned_picker: "Ada".to_owned(),
             created_time: "2025-09-08 14:30:01".to_owned(),
+            lines: Vec::new(),
         };
         (Place { partition: 0, offset }, list)
     }

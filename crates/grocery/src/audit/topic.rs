@@ -54,7 +54,7 @@ pub async fn read<T: Event>(
     from: StartFrom,
     ends: &BTreeMap<TopicPartition, i64>,
 ) -> Result<Reading<T>, ServiceError> {
-    let events = AvroDeserializer::<T>::new(registry, T::SUBJECT, T::SCHEMA).map_err(ServiceError::Internal)?;
+    let events = T::reader(registry).map_err(ServiceError::Internal)?;
     let mut config = ConsumerConfig::assigned(ends.keys().map(|partition| (partition.clone(), from)));
     config.isolation_level = IsolationLevel::ReadCommitted;
     let mut consumer = cluster.consumer_with(config).await?;

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use grocery_events::{Catalogue, GroceryOrder, GroceryPicklist};
+use grocery_events::{Catalogue, GroceryOrder, GroceryPicklist, Pick, Stop, stops};
 use uuid::Uuid;
 
 use crate::dashboard::snapshot::{AisleView, OrderView, PicklistView};
@@ -70,7 +70,7 @@ impl Account {
         self.picklists += 1;
         self.reconciliation.pick_list(id.as_u128());
         let view = PicklistView {
-            aisles: by_aisle(&list.items_to_pick),
+            aisles: by_aisle(&list),
             picklist_id: list.picklist_id,
             order_id: list.order_id,
             picker: list.assigned_picker,
@@ -90,27 +90,14 @@ fn keep<T>(latest: &mut VecDeque<T>, newest: T) {
     latest.push_front(newest);
 }
 
-/// Groups items by aisle in walking order, as the device shows them; equal items are counted together.
-fn by_aisle(items: &[String]) -> Vec<AisleView> {
-    let catalogue = Catalogue::builtin();
-    let mut stops: Vec<(u32, &str, &str)> = items
-        .iter()
-        .map(|item| {
-            let stock = catalogue.stock(item.trim());
-            (stock.walk, stock.aisle, item.trim())
-        })
-        .collect();
-    stops.sort_unstable();
-    let mut aisles: Vec<AisleView> = Vec::new();
-    for same in stops.chunk_by(|one, other| one.2 == other.2) {
-        let (_, aisle, item) = same[0];
-        let text = if same.len() > 1 { format!("{} × {item}", same.len()) } else { item.to_owned() };
-        match aisles.iter_mut().find(|view| view.aisle == aisle) {
-            Some(view) => view.items.push(text),
-            None => aisles.push(AisleView { aisle: aisle.to_owned(), items: vec![text] }),
-        }
-    }
-    aisles
+/// A list as the device shows it.
+fn by_aisle(list: &GroceryPicklist) -> Vec<AisleView> {
+    let item = |pick: &Pick<'_>| {
+        if pick.count > 1 { format!("{} × {}", pick.count, pick.item) } else { pick.item.to_owned() }
+    };
+    let aisle =
+        |stop: Stop<'_>| AisleView { aisle: stop.aisle.to_owned(), items: stop.picks.iter().map(item).collect() };
+    stops(list, Catalogue::builtin()).into_iter().map(aisle).collect()
 }
 
 #[cfg(test)]
@@ -126,6 +113,9 @@ mod tests {
             items: vec!["whole milk".to_owned()],
             order_total: 1.0,
             order_time: "2025-09-08 14:30:00".to_owned(),
+            store_id: String::new(),
+            currency: "EUR".to_owned(),
+            lines: Vec::new(),
         }
     }
 
@@ -140,6 +130,7 @@ mod tests {
             items_to_pick: vec!["whole milk".to_owned(), "whole milk".to_owned()],
             assigned_picker: "Ann".to_owned(),
             created_time: "2025-09-08 14:30:00".to_owned(),
+            lines: Vec::new(),
         });
         account.shown_line(&format!("{ID} {ID}"));
         assert!(account.reconciliation.is_complete() && account.reconciliation.outcome().is_clean());

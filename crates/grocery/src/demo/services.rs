@@ -23,6 +23,9 @@ const FULFILLMENT_SERVICE: &str = "fulfillment-service";
 const INSTANCES: [&str; 3] = ["fulfillment-service-1", "fulfillment-service-2", "fulfillment-service-3"];
 pub(super) const PICKLIST_CONSUMER: &str = "picklist-consumer";
 
+/// The store of the demo's orders.
+const STORE: &str = "store-1";
+
 /// The services in the order of the flow.
 pub(super) struct Services {
     pub(super) producer: Supervised,
@@ -135,6 +138,7 @@ fn producer_arguments(
         let mut arguments = common.clone();
         let mut flag = |name: &str, value: OsString| arguments.extend([name.into(), value]);
         flag("--audit", audit.clone().into());
+        flag("--store", STORE.into());
         flag("--rate", rate.to_string().into());
         if let Some(baskets) = &baskets {
             flag("--baskets", baskets.clone().into());

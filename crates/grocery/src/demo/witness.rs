@@ -99,8 +99,8 @@ struct Topics {
 impl Topics {
     fn new(config: Config, account: Books) -> Result<Self, ServiceError> {
         let registry = RegistryClient::new(&config.registry()?)?;
-        let orders = AvroDeserializer::new(&registry, GroceryOrder::SUBJECT, GroceryOrder::SCHEMA);
-        let picklists = AvroDeserializer::new(&registry, GroceryPicklist::SUBJECT, GroceryPicklist::SCHEMA);
+        let orders = GroceryOrder::reader(&registry);
+        let picklists = GroceryPicklist::reader(&registry);
         Ok(Self {
             config,
             orders: orders.map_err(ServiceError::Internal)?,

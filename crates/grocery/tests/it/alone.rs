@@ -9,14 +9,14 @@ use sandbox::{Part, Sandbox};
 use super::process::{Ended, Process};
 
 /// A sandbox as `grocery sandbox --open` runs it.
-async fn sandbox() -> Sandbox {
+pub(crate) async fn sandbox() -> Sandbox {
     let mut config = grocery::grocery_sandbox().unwrap();
     config.open = Some(([127, 0, 0, 1], 0).into());
     Sandbox::start(config).await.unwrap()
 }
 
 /// A client of the listener without a login.
-async fn cluster(sandbox: &Sandbox) -> Cluster {
+pub(crate) async fn cluster(sandbox: &Sandbox) -> Cluster {
     Cluster::connect(ClientConfig::new([sandbox.endpoints().open.clone().unwrap()])).await.unwrap()
 }
 
@@ -26,7 +26,7 @@ async fn orders_on_the_topic(sandbox: &Sandbox) -> i64 {
     ends.into_values().map(|end| end.unwrap().offset).sum()
 }
 
-fn service(sandbox: &Sandbox, name: &str, more: &[&str]) -> Process {
+pub(crate) fn service(sandbox: &Sandbox, name: &str, more: &[&str]) -> Process {
     let properties: PathBuf = sandbox.client_properties(name);
     let common = [name, "--config", properties.to_str().unwrap()];
     Process::start(common.into_iter().chain(more.iter().copied()))

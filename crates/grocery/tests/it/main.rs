@@ -7,3 +7,4 @@ mod audit;
 mod demo;
 mod page;
 mod process;
+mod versions;

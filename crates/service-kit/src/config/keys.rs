@@ -135,6 +135,7 @@ pub(crate) static KEYS: &[Key] = &[
     used("use.latest.version", &[]),
     used("orders.topic", &[]),
     used("picklists.topic", &[]),
+    used("event.version", &[]),
     moot("key.serializer", SERIALIZERS),
     moot("value.serializer", SERIALIZERS),
     moot("key.deserializer", SERIALIZERS),
