@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use service_kit::VERSION;
 
-use crate::{audit, demo, operator, sandbox_command};
+use crate::{audit, demo, operator, sandbox_command, schemas};
 
 /// A grocery order pipeline on Kafka, all of it in one program
 #[derive(Debug, Parser)]
@@ -33,8 +33,8 @@ enum Command {
     Topics(operator::Args),
     /// List consumer groups with their members and lag
     Groups(operator::Args),
-    /// List the registry's subjects with their versions
-    Schemas(operator::Args),
+    /// List the registry's subjects with their versions; check, register and compare schemas
+    Schemas(schemas::Command),
 }
 
 /// Parses the command line and runs what it names. Must be called outside any runtime.
@@ -49,7 +49,7 @@ pub fn main() -> ExitCode {
         Command::Audit(args) => audit::main(&args),
         Command::Topics(args) => operator::main(operator::Subject::Topics, &args),
         Command::Groups(args) => operator::main(operator::Subject::Groups, &args),
-        Command::Schemas(args) => operator::main(operator::Subject::Schemas, &args),
+        Command::Schemas(command) => schemas::main(command),
     }
 }
 
@@ -69,5 +69,17 @@ mod tests {
         let line = ["grocery", "order-producer", "--config", "client.properties", "--rate", "max", "--orders", "5"];
         assert!(Cli::try_parse_from(line).is_ok());
         assert!(Cli::try_parse_from(["grocery", "demo", "--dashboard", "nowhere"]).is_err());
+    }
+
+    #[test]
+    fn schemas_alone_lists_and_its_commands_have_flags_of_their_own() {
+        for line in
+            ["schemas", "schemas --set a=b", "schemas list", "schemas check --offline", "schemas diff s 1 registry"]
+        {
+            assert!(Cli::try_parse_from(["grocery"].into_iter().chain(line.split(' '))).is_ok(), "{line}");
+        }
+        for line in ["schemas chekc", "schemas --offline", "schemas diff"] {
+            assert!(Cli::try_parse_from(["grocery"].into_iter().chain(line.split(' '))).is_err(), "{line}");
+        }
     }
 }

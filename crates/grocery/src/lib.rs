@@ -12,6 +12,7 @@ mod operator;
 mod rate;
 pub mod reconciliation;
 mod sandbox_command;
+mod schemas;
 mod scrape;
 pub mod supervisor;
 

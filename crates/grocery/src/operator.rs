@@ -1,15 +1,15 @@
-//! The operator's commands: what a cluster and its registry hold, and how far its groups are.
+//! The operator's commands: what a cluster holds, and how far its groups are.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use kafka::{Admin, Cluster, OffsetSpec, TopicPartition};
-use schema_registry::{Listing, RegistryClient, Version};
 use service_kit::config::{Config, ProcessEnvironment};
 use service_kit::{ExitStatus, Identity, LogFormat, Service, ServiceError, init_logs};
 
-const OPERATOR: Service = Service { name: "operator", identity: Identity::General };
+/// The client that looks at everything.
+pub(crate) const OPERATOR: Service = Service { name: "operator", identity: Identity::General };
 
 /// Where the cluster is.
 #[derive(Debug, Clone, clap::Args)]
@@ -30,8 +30,6 @@ pub(crate) enum Subject {
     Topics,
     /// Groups with members and lag.
     Groups,
-    /// Subjects with versions.
-    Schemas,
 }
 
 /// Prints a table on standard output.
@@ -44,7 +42,6 @@ pub(crate) fn main(subject: Subject, args: &Args) -> ExitCode {
             match subject {
                 Subject::Topics => topics(&connect(&config).await?).await,
                 Subject::Groups => groups(&connect(&config).await?).await,
-                Subject::Schemas => schemas(&config).await,
             }
         })
     });
@@ -96,18 +93,6 @@ async fn groups(admin: &Admin) -> Result<String, ServiceError> {
     Ok(table(&rows))
 }
 
-async fn schemas(config: &Config) -> Result<String, ServiceError> {
-    let registry = RegistryClient::new(&config.registry()?)?;
-    let mut rows = vec![row(["SUBJECT", "VERSIONS", "LATEST ID", "COMPATIBILITY"])];
-    for subject in registry.subjects(Listing::Live).await? {
-        let versions = registry.versions(&subject, Listing::Live).await?;
-        let latest = registry.version(&subject, Version::Latest).await?;
-        let level = registry.level(Some(&subject)).await?;
-        rows.push(row([&subject, &versions.len().to_string(), &latest.id.to_string(), &level.to_string()]));
-    }
-    Ok(table(&rows))
-}
-
 async fn offsets(
     admin: &Admin,
     partitions: &[TopicPartition],
@@ -120,12 +105,13 @@ async fn offsets(
     Ok(offsets)
 }
 
-fn row(cells: [&str; 4]) -> [String; 4] {
+/// Cells of [`table`].
+pub(crate) fn row(cells: [&str; 4]) -> [String; 4] {
     cells.map(str::to_owned)
 }
 
 /// Columns as wide as their widest cell; numbers to the right.
-fn table(rows: &[[String; 4]]) -> String {
+pub(crate) fn table(rows: &[[String; 4]]) -> String {
     let mut text = String::new();
     for row in rows {
         let mut line = String::new();

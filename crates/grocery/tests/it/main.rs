@@ -7,4 +7,5 @@ mod audit;
 mod demo;
 mod page;
 mod process;
+mod schemas;
 mod versions;
