@@ -249,8 +249,9 @@ async fn register(args: &RegisterArgs) -> Result<Outcome, ServiceError> {
         report.notes.push("nothing was registered".to_owned());
         return Ok(Outcome { text: report.print(args.folder.format), ended: Ok(report.status()) });
     }
+    let extent = register::Extent { set_level: args.set_level, dry_run: args.dry_run };
     let mut done = Vec::new();
-    let ended = register::register(&registry, &folder, &there, args.dry_run, &mut done).await;
+    let ended = register::register(&registry, &folder, &there, extent, &mut done).await;
     let text = match args.folder.format {
         Format::Json => {
             let done = serde_json::to_string_pretty(&done).expect("what was done always has a JSON form");

@@ -5,7 +5,7 @@ use serde::Serialize;
 use service_kit::ServiceError;
 
 use super::folder::{Folder, Subject, VersionFile};
-use super::registered::Registered;
+use super::registered::{self, Registered};
 
 /// What was done about a version, or about a subject's level.
 #[derive(Debug, Serialize)]
@@ -39,37 +39,51 @@ impl std::fmt::Display for Done {
     }
 }
 
-/// Registers what the registry lacks of the folder, and sets levels that differ. Everything has been checked before; what is done
-/// is added to `done` as it happens, so that it is known also when the next step fails.
+/// How far a registration goes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Extent {
+    /// Levels that differ are set.
+    pub(super) set_level: bool,
+    /// Nothing is changed.
+    pub(super) dry_run: bool,
+}
+
+/// Registers what the registry lacks of the folder, and sets levels that differ if asked to. Everything has been checked before;
+/// what is done is added to `done` as it happens, so that it is known also when the next step fails.
 ///
 /// # Errors
-/// The registry cannot be asked, refuses, or gives a version another number than its file has.
+/// The registry cannot be asked, refuses, gives a version another number than its file has, or a new subject another level.
 pub(super) async fn register(
     registry: &RegistryClient,
     folder: &Folder,
     registered: &[Registered],
-    dry_run: bool,
+    extent: Extent,
     done: &mut Vec<Done>,
 ) -> Result<(), ServiceError> {
     for (subject, there) in folder.subjects.iter().zip(registered) {
-        let mut level_is_due = there.level != subject.level;
-        // Some registries know no level of a subject without a version.
-        if level_is_due && !there.is_new() {
-            set_level(registry, subject, dry_run, done).await?;
-            level_is_due = false;
+        let mut level = there.level;
+        if level != subject.level && !there.is_new() {
+            set_level(registry, subject, extent, done).await?;
+            level = subject.level;
         }
         for (version, id) in &there.ids {
             done.push(Done::WasRegistered { subject: subject.name.clone(), version: *version, id: *id });
         }
-        for version in there.missing(subject) {
-            if dry_run {
+        for (place, version) in there.missing(subject).into_iter().enumerate() {
+            if extent.dry_run {
                 done.push(Done::WouldRegister { subject: subject.name.clone(), version: version.number });
             } else {
                 let id = register_version(registry, subject, version).await?;
                 done.push(Done::Registered { subject: subject.name.clone(), version: version.number, id });
             }
-            if std::mem::take(&mut level_is_due) {
-                set_level(registry, subject, dry_run, done).await?;
+            // Some registries know a subject's level only once it has a version.
+            if there.is_new() && place == 0 {
+                if !extent.dry_run {
+                    level = registered::level(registry, subject).await?;
+                }
+                if level != subject.level {
+                    set_level(registry, subject, extent, done).await?;
+                }
             }
         }
     }
@@ -79,11 +93,15 @@ pub(super) async fn register(
 async fn set_level(
     registry: &RegistryClient,
     subject: &Subject,
-    dry_run: bool,
+    extent: Extent,
     done: &mut Vec<Done>,
 ) -> Result<(), ServiceError> {
     let (name, level) = (subject.name.clone(), subject.level.to_string());
-    if dry_run {
+    if !extent.set_level {
+        let problem = registered::other_level(subject, registered::level(registry, subject).await?);
+        return Err(ServiceError::Resource(format!("{name}: {problem}; --set-level sets it")));
+    }
+    if extent.dry_run {
         done.push(Done::WouldSetLevel { subject: name, level });
         return Ok(());
     }

@@ -78,16 +78,26 @@ pub(super) async fn check(
     if let Some(next) = subject.versions.iter().filter(missing).find(|version| version.number > newest) {
         findings.extend(would_be_taken(registry, subject, next, newest, refused).await?);
     }
-    let level = registry.level(Some(&subject.name)).await?;
+    let level = level(registry, subject).await?;
     if level != subject.level {
-        findings.push(Finding::about(
-            Rule::Level,
-            &subject.name,
-            format!("the registry's level for it is {level}, and {} is wanted (subjects.json)", subject.level),
-            "`grocery schemas register --set-level` sets it".to_owned(),
-        ));
+        let problem = other_level(subject, level);
+        let remedy = "`grocery schemas register --set-level` sets it".to_owned();
+        findings.push(Finding::about(Rule::Level, &subject.name, problem, remedy));
     }
     Ok(Registered { ids, level, findings })
+}
+
+/// The level that holds for a subject. Confluent's registry knows it before there is a version, others do not.
+pub(super) async fn level(registry: &RegistryClient, subject: &Subject) -> Result<Level, RegistryError> {
+    match registry.level(Some(&subject.name)).await {
+        Err(error) if error.is_not_found() => registry.level(None).await,
+        level => level,
+    }
+}
+
+/// What is wrong about a level.
+pub(super) fn other_level(subject: &Subject, level: Level) -> String {
+    format!("the registry's level for it is {level}, and {} is wanted (subjects.json)", subject.level)
 }
 
 /// Whether the registry takes the next version, and gives it its number. Only this one can be asked about: what follows it

@@ -180,6 +180,22 @@ async fn a_registry_that_has_something_else_is_told_and_left_alone() {
 }
 
 #[tokio::test]
+async fn what_only_the_registry_refuses_is_told_in_its_words() {
+    let (_sandbox, setting) = registry(2).await;
+    client(&setting).set_level(Some(SUBJECT), Level::Full).await.unwrap();
+    let folder = copy();
+    let third = GroceryOrder::SCHEMA.replace("{ \"name\": \"order_time\", \"type\": \"string\" },\n", "");
+    fs::write(folder.path().join(SUBJECT).join("3.avsc"), third).unwrap();
+    let arguments = ["check", "--schemas", folder.path().to_str().unwrap(), "--set", &setting];
+    let checked = schemas(&arguments).await;
+    assert_eq!(checked.code, Some(1), "{}", checked.said);
+    for part in ["the registry does not take version 3: {errorType:", "order_time", "level for it is FULL"] {
+        assert!(checked.said.contains(part), "{part}: {}", checked.said);
+    }
+    assert!(!checked.said.contains("version 3 cannot read"), "{}", checked.said);
+}
+
+#[tokio::test]
 async fn a_level_is_set_when_asked_for_and_a_deleted_version_keeps_its_number() {
     let (_sandbox, setting) = registry(2).await;
     let client = client(&setting);
@@ -204,6 +220,27 @@ async fn a_level_is_set_when_asked_for_and_a_deleted_version_keeps_its_number() 
     let refused = run("register", &[]).await;
     assert_eq!(refused.code, Some(6), "{}", refused.said);
     assert!(refused.said.contains("version 3 would be registered as version 4"), "{}", refused.said);
+}
+
+/// A registry of another maker: a subject without a version is not known, nor is its level.
+async fn empty_registry() -> String {
+    use axum::http::StatusCode;
+    let unknown = (StatusCode::NOT_FOUND, r#"{"error_code":40401,"message":"Subject not found."}"#);
+    let router = axum::Router::new()
+        .route("/config", axum::routing::get(async || r#"{"compatibilityLevel":"BACKWARD"}"#))
+        .fallback(async move || unknown);
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let setting = format!("schema.registry.url=http://{}", listener.local_addr().unwrap());
+    tokio::spawn(async { axum::serve(listener, router).await });
+    setting
+}
+
+#[tokio::test]
+async fn a_registry_that_knows_no_level_of_a_new_subject_is_asked_for_its_own() {
+    let setting = empty_registry().await;
+    let checked = schemas(&["check", "--set", &setting]).await;
+    assert_eq!(checked.code, Some(0), "{}", checked.said);
+    assert_eq!(checked.said.matches("ok; not registered yet: versions 1 and 2").count(), 2, "{}", checked.said);
 }
 
 #[tokio::test]
