@@ -25,8 +25,12 @@ use finding::{Format, Report, Rule, Standing, VersionStanding};
 use folder::Folder;
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 all is well; 1 a file breaks a rule, such as one that others cannot read; 2 flags, configuration or the folder are \
-wrong; 3 authentication, 4 an access rule, 5 the registry is away; 6 the registry has something else than the files";
+Exit codes:
+  0        all is well
+  1        a file breaks a rule, such as a version that cannot read the one before it
+  2        flags, configuration or the folder are wrong
+  3, 4, 5  authentication, an access rule, the registry is away
+  6        the registry has something else than the files";
 
 /// The registry's subjects, and the files they are made of
 #[derive(Debug, clap::Args)]
