@@ -4,7 +4,7 @@ use apache_avro::Schema;
 use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::writer::datum::GenericDatumWriter;
 use bytes::Bytes;
-use grocery_events::{DEFAULT_CURRENCY, Event, GroceryOrder};
+use grocery_events::{DEFAULT_CURRENCY, Event, EventVersion, GroceryOrder};
 use kafka::Compression;
 use uuid::Builder;
 
@@ -53,8 +53,8 @@ impl Default for Material {
             }
         };
         let orders: Vec<GroceryOrder> = (0..BATCH).map(order).collect();
-        let values: Vec<Vec<u8>> =
-            orders.iter().map(|order| writer.write_ser_to_vec(order).expect("an order")).collect();
+        let encoded = |order| writer.write_ser_to_vec(&EventVersion::default().of(order)).expect("an order");
+        let values: Vec<Vec<u8>> = orders.iter().map(encoded).collect();
         let mut material = Self { orders, values, batch: Bytes::new(), schema, reader, writer };
         material.batch = material.encode(Vec::new(), Compression::None);
         material
@@ -93,7 +93,7 @@ impl Material {
     /// One does not fit the schema.
     pub fn avro_encode(&self, out: &mut Vec<u8>) {
         for order in &self.orders {
-            self.writer.write_ser(out, order).expect("an order");
+            self.writer.write_ser(out, &EventVersion::default().of(order)).expect("an order");
         }
     }
 

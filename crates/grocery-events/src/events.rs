@@ -4,8 +4,10 @@ use std::borrow::Cow;
 
 use schema_registry::{AvroDeserializer, RegistryClient};
 use serde::de::DeserializeOwned;
+use serde::ser::SerializeTupleStruct;
 use serde::{Serialize, Serializer};
 
+use crate::EventVersion;
 use crate::lines::counted;
 use crate::rules::{self, InvalidEvent};
 
@@ -37,11 +39,12 @@ pub trait Event: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// The first rule broken, with the field and what was found there.
     fn validate(&self) -> Result<(), InvalidEvent>;
 
-    /// Writes the fields of version 1 and nothing else.
+    /// Writes the fields that this version has, by their place in its schema and without their names: this is for Avro, whose
+    /// serializer would look each name up, and would hash each place to see whether a field has come early.
     ///
     /// # Errors
     /// The serializer's.
-    fn serialize_first<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error>;
+    fn serialize_as<S: Serializer>(&self, version: EventVersion, to: S) -> Result<S::Ok, S::Error>;
 
     /// Reads events of every version. Those of this program's versions are read straight into the value.
     ///
@@ -151,18 +154,23 @@ impl Event for GroceryOrder {
         rules::order(self)
     }
 
-    fn serialize_first<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        #[serde(rename = "GroceryOrder")]
-        struct First<'a> {
-            order_id: &'a str,
-            customer_id: &'a str,
-            items: &'a [String],
-            order_total: f64,
-            order_time: &'a str,
+    fn serialize_as<S: Serializer>(&self, version: EventVersion, to: S) -> Result<S::Ok, S::Error> {
+        let fields = match version {
+            EventVersion::One => 5,
+            EventVersion::Two => 8,
+        };
+        let mut order = to.serialize_tuple_struct("GroceryOrder", fields)?;
+        order.serialize_field(&self.order_id)?;
+        order.serialize_field(&self.customer_id)?;
+        order.serialize_field(&self.items)?;
+        order.serialize_field(&self.order_total)?;
+        order.serialize_field(&self.order_time)?;
+        if version >= EventVersion::Two {
+            order.serialize_field(&self.store_id)?;
+            order.serialize_field(&self.currency)?;
+            order.serialize_field(&Lines(&self.lines))?;
         }
-        let Self { order_id, customer_id, items, order_total, order_time, .. } = self;
-        First { order_id, customer_id, items, order_total: *order_total, order_time }.serialize(to)
+        order.end()
     }
 }
 
@@ -183,17 +191,54 @@ impl Event for GroceryPicklist {
         rules::picklist(self)
     }
 
-    fn serialize_first<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        #[serde(rename = "GroceryPicklist")]
-        struct First<'a> {
-            picklist_id: &'a str,
-            order_id: &'a str,
-            items_to_pick: &'a [String],
-            assigned_picker: &'a str,
-            created_time: &'a str,
+    fn serialize_as<S: Serializer>(&self, version: EventVersion, to: S) -> Result<S::Ok, S::Error> {
+        let fields = match version {
+            EventVersion::One => 5,
+            EventVersion::Two => 6,
+        };
+        let mut list = to.serialize_tuple_struct("GroceryPicklist", fields)?;
+        list.serialize_field(&self.picklist_id)?;
+        list.serialize_field(&self.order_id)?;
+        list.serialize_field(&self.items_to_pick)?;
+        list.serialize_field(&self.assigned_picker)?;
+        list.serialize_field(&self.created_time)?;
+        if version >= EventVersion::Two {
+            list.serialize_field(&Lines(&self.lines))?;
         }
-        let Self { picklist_id, order_id, items_to_pick, assigned_picker, created_time, .. } = self;
-        First { picklist_id, order_id, items_to_pick, assigned_picker, created_time }.serialize(to)
+        list.end()
+    }
+}
+
+/// Lines whose fields are written by their places.
+struct Lines<'a, L>(&'a [L]);
+
+/// One of them.
+struct Line<'a, L>(&'a L);
+
+impl<'a, L> Serialize for Lines<'a, L>
+where
+    Line<'a, L>: Serialize,
+{
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_seq(self.0.iter().map(Line))
+    }
+}
+
+impl Serialize for Line<'_, OrderLine> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut line = to.serialize_tuple_struct("OrderLine", 2)?;
+        line.serialize_field(&self.0.item)?;
+        line.serialize_field(&self.0.quantity)?;
+        line.end()
+    }
+}
+
+impl Serialize for Line<'_, PickLine> {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut line = to.serialize_tuple_struct("PickLine", 3)?;
+        line.serialize_field(&self.0.item)?;
+        line.serialize_field(&self.0.quantity)?;
+        line.serialize_field(&self.0.aisle)?;
+        line.end()
     }
 }

@@ -64,30 +64,29 @@ pub(crate) enum Disagreement {
     Missing { piece: usize },
 }
 
-/// Whether the lines name each item once, with as many pieces as there are of it. Quantities are above zero.
+/// Whether `count` lines name each item once, with as many pieces as there are of it. `line` gives the item and the quantity of
+/// one, which is above zero.
 pub(crate) fn compare<'a>(
-    lines: impl ExactSizeIterator<Item = (&'a str, i32)> + Clone,
+    count: usize,
+    line: impl Fn(usize) -> (&'a str, i32),
     pieces: &[String],
 ) -> Result<(), Disagreement> {
     let mut few = [0; FEW];
     let mut many = Vec::new();
-    let found: &mut [i32] = if lines.len() <= FEW {
-        &mut few[..lines.len()]
+    let mut places = Places::default();
+    let found: &mut [i32] = if count <= FEW {
+        &mut few[..count]
     } else {
-        many.resize(lines.len(), 0);
+        (0..count).for_each(|place| places.add(line(place).0));
+        many.resize(count, 0);
         &mut many
     };
-    let mut places = Places::default();
-    if lines.len() > FEW {
-        lines.clone().for_each(|(item, _)| places.add(item));
-    }
-    for (place, piece) in pieces.iter().enumerate() {
-        let line =
-            if lines.len() > FEW { places.find(piece) } else { lines.clone().position(|(item, _)| item == piece) };
-        found[line.ok_or(Disagreement::Missing { piece: place })?] += 1;
+    for (piece, name) in pieces.iter().enumerate() {
+        let place = if count <= FEW { (0..count).find(|place| line(*place).0 == name) } else { places.find(name) };
+        found[place.ok_or(Disagreement::Missing { piece })?] += 1;
     }
     // The second of two lines of one item has no pieces left.
-    match lines.zip(&*found).position(|((_, quantity), pieces)| quantity != *pieces) {
+    match (0..count).find(|place| line(*place).1 != found[*place]) {
         None => Ok(()),
         Some(line) => Err(Disagreement::Quantity { line, pieces: found[line] }),
     }
@@ -114,22 +113,26 @@ mod tests {
     #[test]
     fn lines_agree_with_pieces_in_any_order_and_say_where_they_do_not() {
         let pieces = texts(&["a", "b", "a"]);
-        let compared = |lines: &[(&'static str, i32)]| compare(lines.iter().copied(), &pieces);
+        let compared = |lines: &[(&'static str, i32)]| compare(lines.len(), |place| lines[place], &pieces);
         assert_eq!(compared(&[("b", 1), ("a", 2)]), Ok(()));
         assert_eq!(compared(&[("a", 2)]), Err(Disagreement::Missing { piece: 1 }));
         assert_eq!(compared(&[("a", 1), ("b", 1)]), Err(Disagreement::Quantity { line: 0, pieces: 2 }));
         assert_eq!(compared(&[("a", 2), ("b", 1), ("c", 1)]), Err(Disagreement::Quantity { line: 2, pieces: 0 }));
         assert_eq!(compared(&[("a", 2), ("b", 1), ("b", 1)]), Err(Disagreement::Quantity { line: 2, pieces: 0 }));
+        assert_eq!(compared(&[("a", 1), ("a", 1), ("b", 1)]), Err(Disagreement::Quantity { line: 0, pieces: 2 }));
     }
 
     #[test]
     fn many_lines_are_compared_as_few_are() {
         let pieces: Vec<String> = (0..1_000).map(|number| format!("item {}", number % 500)).collect();
         let lines: Vec<(&str, i32)> = pieces[..500].iter().map(|piece| (piece.as_str(), 2)).collect();
-        assert_eq!(compare(lines.iter().copied(), &pieces), Ok(()));
+        assert_eq!(compare(lines.len(), |place| lines[place], &pieces), Ok(()));
         let twice: Vec<(&str, i32)> = lines.iter().chain(&lines[..1]).copied().collect();
-        assert_eq!(compare(twice.into_iter(), &pieces), Err(Disagreement::Quantity { line: 500, pieces: 0 }));
+        assert_eq!(
+            compare(twice.len(), |place| twice[place], &pieces),
+            Err(Disagreement::Quantity { line: 500, pieces: 0 })
+        );
         let short = &lines[..499];
-        assert_eq!(compare(short.iter().copied(), &pieces), Err(Disagreement::Missing { piece: 499 }));
+        assert_eq!(compare(short.len(), |place| short[place], &pieces), Err(Disagreement::Missing { piece: 499 }));
     }
 }

@@ -126,40 +126,41 @@ impl Field<'_> {
         Err(self.breaks("must be three capital letters of ISO 4217 such as EUR", Some(shown(value))))
     }
 
-    /// Lines, each an item and a quantity, say what the items say, or nothing. Whether a line's name is a good one need not be
-    /// looked at: it is the name of an item.
+    /// `count` lines, each an item and a quantity, say what the items say, or nothing. Whether a line's name is a good one need not
+    /// be looked at: it is the name of an item.
     fn lines<'a>(
         &self,
-        lines: impl ExactSizeIterator<Item = (&'a str, i32)> + Clone,
+        count: usize,
+        line: impl Fn(usize) -> (&'a str, i32),
         items_name: &str,
         items: &[String],
     ) -> Result<(), InvalidEvent> {
-        if lines.len() == 0 {
+        if count == 0 {
             return Ok(());
         }
-        let quantity = |line: usize, rule: String, found: i32| {
-            let name = format_args!("{}[{line}].quantity", self.name);
-            Err(Field { record: self.record, name: &name }.breaks(rule, Some(found.to_string())))
+        let quantity = |place: usize, rule: String| {
+            let name = format_args!("{}[{place}].quantity", self.name);
+            Err(Field { record: self.record, name: &name }.breaks(rule, Some(line(place).1.to_string())))
         };
-        if let Some((line, (_, found))) = lines.clone().enumerate().find(|(_, (_, quantity))| *quantity < 1) {
-            return quantity(line, "must be at least 1".to_owned(), found);
+        if let Some(place) = (0..count).find(|place| line(*place).1 < 1) {
+            return quantity(place, "must be at least 1".to_owned());
         }
-        match compare(lines.clone(), items) {
+        match compare(count, &line, items) {
             Ok(()) => Ok(()),
             Err(Disagreement::Missing { piece }) => {
-                let rule =
-                    format!("must have a line for each of {items_name}, and has none for {}", shown(&items[piece]));
-                Err(self.breaks(rule, None))
+                let item = shown(&items[piece]);
+                Err(self.breaks(format!("must have a line for each of {items_name}, and has none for {item}"), None))
             }
-            Err(Disagreement::Quantity { line, pieces }) => {
-                let (item, found) = lines.clone().nth(line).unwrap_or_default();
-                let taken = lines.take(line).any(|(earlier, _)| earlier == item);
+            Err(Disagreement::Quantity { line: place, pieces }) => {
+                let item = line(place).0;
+                let taken = (0..place).any(|earlier| line(earlier).0 == item);
+                let item = shown(item);
                 let rule = if taken {
-                    format!("must not be there: {} has a line already", shown(item))
+                    format!("must not be there: {item} has a line already")
                 } else {
-                    format!("must be {pieces}, as often as {items_name} has {}", shown(item))
+                    format!("must be {pieces}, as often as {items_name} has {item}")
                 };
-                quantity(line, rule, found)
+                quantity(place, rule)
             }
         }
     }
@@ -190,8 +191,8 @@ pub(crate) fn order(order: &GroceryOrder) -> Result<(), InvalidEvent> {
     field(&"order_time").time(&order.order_time)?;
     field(&"store_id").optional(&order.store_id)?;
     field(&"currency").currency(&order.currency)?;
-    let lines = order.lines.iter().map(|line| (line.item.as_str(), line.quantity));
-    field(&"lines").lines(lines, "items", &order.items)
+    let line = |place: usize| (order.lines[place].item.as_str(), order.lines[place].quantity);
+    field(&"lines").lines(order.lines.len(), line, "items", &order.items)
 }
 
 pub(crate) fn picklist(picklist: &GroceryPicklist) -> Result<(), InvalidEvent> {
@@ -201,8 +202,8 @@ pub(crate) fn picklist(picklist: &GroceryPicklist) -> Result<(), InvalidEvent> {
     field(&"items_to_pick").items(&picklist.items_to_pick)?;
     field(&"assigned_picker").text(&picklist.assigned_picker)?;
     field(&"created_time").time(&picklist.created_time)?;
-    let lines = picklist.lines.iter().map(|line| (line.item.as_str(), line.quantity));
-    field(&"lines").lines(lines, "items_to_pick", &picklist.items_to_pick)?;
+    let line = |place: usize| (picklist.lines[place].item.as_str(), picklist.lines[place].quantity);
+    field(&"lines").lines(picklist.lines.len(), line, "items_to_pick", &picklist.items_to_pick)?;
     picklist.lines.iter().enumerate().try_for_each(|(place, line)| {
         let name = format_args!("lines[{place}].aisle");
         Field { record: GroceryPicklist::RECORD, name: &name }.optional(&line.aisle)

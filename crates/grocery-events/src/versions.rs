@@ -69,10 +69,7 @@ pub struct Versioned<'a, E> {
 
 impl<E: Event> Serialize for Versioned<'_, E> {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        match self.version {
-            EventVersion::One => self.event.serialize_first(to),
-            EventVersion::Two => self.event.serialize(to),
-        }
+        self.event.serialize_as(self.version, to)
     }
 }
 
