@@ -30,7 +30,7 @@ pub enum ResourceKind {
 /// The one name that a cluster resource has, as in Kafka's ACLs.
 pub const CLUSTER_NAME: &str = "kafka-cluster";
 
-/// What a rule allows. The names are Kafka's, and the registry's for subjects.
+/// What a rule allows. The names are Kafka's, and the registry's for subjects. What is implied is so for Kafka's resources alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
 pub enum Operation {
     /// Consume; join a group; read a schema.

@@ -82,6 +82,8 @@ impl Rule {
     fn allows(&self, operation: Operation) -> bool {
         use Operation::{Alter, AlterConfigs, Delete, Describe, DescribeConfigs, Read, Write};
         self.operations.iter().any(|granted| match operation {
+            // What implies what is Kafka's; the registry knows nothing of the kind.
+            other if self.resource == ResourceKind::Subject => *granted == other,
             Describe => matches!(granted, Describe | Read | Write | Delete | Alter),
             DescribeConfigs => matches!(granted, DescribeConfigs | AlterConfigs),
             other => *granted == other,

@@ -14,6 +14,7 @@ mod payments;
 mod recorded;
 mod records;
 mod requests;
+mod role_bindings;
 mod transaction_access;
 mod transaction_settings;
 mod transactional_offsets;
