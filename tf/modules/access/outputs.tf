@@ -1,0 +1,9 @@
+output "bindings" {
+  description = "What each pool was given: role and resource."
+  value       = module.rules.bindings
+
+  precondition {
+    condition     = length(module.rules.problems) == 0
+    error_message = "tf/access.json cannot be granted as it is:\n${join("\n", module.rules.problems)}."
+  }
+}
