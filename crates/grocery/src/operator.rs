@@ -38,12 +38,13 @@ pub(crate) fn main(subject: Subject, args: &Args) -> ExitCode {
         let config = Config::load(&args.config, &args.set, &ProcessEnvironment, OPERATOR)?;
         let runtime = tokio::runtime::Runtime::new();
         let runtime = runtime.map_err(|error| ServiceError::Internal(format!("no async runtime: {error}")))?;
-        runtime.block_on(async {
+        let table = runtime.block_on(async {
             match subject {
                 Subject::Topics => topics(&connect(&config).await?).await,
                 Subject::Groups => groups(&connect(&config).await?).await,
             }
-        })
+        });
+        table.map_err(|error| error.of(&config.principal()))
     });
     match outcome {
         Ok(table) => {

@@ -54,7 +54,8 @@ impl RegistryClient {
     /// There is no such schema (40403), or the call fails.
     pub async fn schema_by_id(&self, id: i32, subject: Option<&str>) -> Result<Arc<SchemaText>, RegistryError> {
         let query = subject.map_or_else(String::new, |subject| format!("?subject={}", segment(subject)));
-        let ask = self.clone().ask(format!("fetch schema id {id}"), format!("/schemas/ids/{id}{query}"));
+        let what = subject.map_or_else(String::new, |subject| format!(" as one of subject {subject}"));
+        let ask = self.clone().ask(format!("fetch schema id {id}{what}"), format!("/schemas/ids/{id}{query}"));
         self.shared.by_id.get(id, ask).await
     }
 

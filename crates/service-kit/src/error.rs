@@ -109,6 +109,15 @@ pub enum ServiceError {
 }
 
 impl ServiceError {
+    /// Says whose rule is missing, where one is: whoever refused it knows, but seldom says so.
+    #[must_use]
+    pub fn of(self, principal: &str) -> Self {
+        match self {
+            Self::Authorization(text) => Self::Authorization(format!("{text}; the principal is {principal}")),
+            other => other,
+        }
+    }
+
     /// The exit code that stands for this error.
     #[must_use]
     pub const fn exit_status(&self) -> ExitStatus {

@@ -76,6 +76,7 @@ async fn supervise(service: Service, args: &ServiceArgs, config: Config, work: W
         readiness: Readiness::default(),
         shutdown: CancellationToken::new(),
     };
+    let principal = context.config.principal();
     let http_stops = CancellationToken::new();
     match start(service, args, &context, http_stops.clone()).await {
         Ok(()) => {}
@@ -93,7 +94,7 @@ async fn supervise(service: Service, args: &ServiceArgs, config: Config, work: W
                 tracing::info!(service = service.name, "done");
                 ExitStatus::Done
             }
-            Ok(Err(error)) => ended(service, &error),
+            Ok(Err(error)) => ended(service, &error.of(&principal)),
             Err(panic) => {
                 tracing::error!(service = service.name, %panic, "ended by a panic, which is a fault in this program");
                 ExitStatus::Panic

@@ -5,6 +5,7 @@
 mod alone;
 mod audit;
 mod demo;
+mod least_privilege;
 mod page;
 mod process;
 mod schemas;

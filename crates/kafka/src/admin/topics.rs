@@ -153,7 +153,7 @@ impl Admin {
             (Some(topic), _) => Ok(Arc::clone(topic)),
             (None, code) => {
                 let code = code.unwrap_or(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
-                Err(ClusterError::refused(format!("topic {name}"), code, None))
+                Err(ClusterError::refused(format!("topic {name}"), code, None).needing("Describe"))
             }
         };
         Ok(names.iter().map(|name| (name.clone(), outcome(name))).collect())

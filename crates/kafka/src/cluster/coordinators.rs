@@ -75,8 +75,9 @@ pub(super) async fn find(
     let request = FindCoordinatorRequest::default().with_key_type(kind.key_type());
     let request = if batched { request.with_coordinator_keys(vec![name]) } else { request.with_key(name) };
     let answer = connection.call(request).await?;
-    read(&answer, batched, key)
-        .map_err(|(code, message)| ClusterError::refused(kind.describe(key), code, message.as_deref()))
+    read(&answer, batched, key).map_err(|(code, message)| {
+        ClusterError::refused(kind.describe(key), code, message.as_deref()).needing("Describe")
+    })
 }
 
 fn read(answer: &FindCoordinatorResponse, batched: bool, key: &str) -> Result<BrokerInfo, (ErrorCode, Option<String>)> {

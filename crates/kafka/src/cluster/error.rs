@@ -44,10 +44,12 @@ pub enum ClusterError {
         code: ErrorCode,
     },
     /// An access rule is missing.
-    #[error("not authorized for {what}: {code}; this principal needs an access rule for it")]
+    #[error("not authorized for {what}: {code}; this principal needs {}", wanted(.needs))]
     NotAuthorized {
         /// What was asked for, such as `topic grocery.orders.v1`.
         what: String,
+        /// The operation that was not allowed, where it is known.
+        needs: Option<&'static str>,
         /// The broker's code.
         code: ErrorCode,
     },
@@ -82,6 +84,10 @@ pub enum ClusterError {
     Closed,
 }
 
+fn wanted(needs: &Option<&str>) -> String {
+    needs.map_or_else(|| "an access rule for it".to_owned(), |needs| format!("the operation {needs} on it"))
+}
+
 fn detail(message: &Option<String>) -> String {
     message.as_ref().map_or_else(String::new, |message| format!(": {message}"))
 }
@@ -91,10 +97,18 @@ impl ClusterError {
     pub(crate) fn refused(what: impl Into<String>, code: ErrorCode, message: Option<&str>) -> Self {
         let what = what.into();
         if code.is_authorization() {
-            Self::NotAuthorized { what, code }
+            Self::NotAuthorized { what, needs: None, code }
         } else {
             Self::Refused { what, code, message: message.map(str::to_owned) }
         }
+    }
+
+    /// Says which operation was asked for, should it be that which is not allowed.
+    pub(crate) fn needing(mut self, operation: &'static str) -> Self {
+        if let Self::NotAuthorized { needs, .. } = &mut self {
+            *needs = Some(operation);
+        }
+        self
     }
 
     /// Whether waiting may mend it: an outage, an election, a coordinator on the move.

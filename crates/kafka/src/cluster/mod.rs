@@ -128,7 +128,7 @@ impl Cluster {
             if code == ErrorCode::UNKNOWN_TOPIC_OR_PARTITION && began.elapsed() >= topic_wait {
                 return Some(Err(ClusterError::UnknownTopic { topic: (*name).to_owned(), waited: topic_wait, code }));
             }
-            (!code.is_retriable()).then(|| Err(ClusterError::refused(what(), code, None)))
+            (!code.is_retriable()).then(|| Err(ClusterError::refused(what(), code, None).needing("Describe")))
         };
         self.wait_for(bound, check, |last| self.unreachable(bound, last)).await??;
         Ok(self.metadata())

@@ -151,8 +151,9 @@ impl GroupCalls {
         let request = LeaveGroupRequest::default().with_group_id(self.group_id()).with_members(vec![member]);
         let connection = self.cluster.coordinator(CoordinatorKind::Group, &self.group).await?;
         let answer = connection.call(request).await?;
-        ErrorCode::check(answer.error_code)
-            .map_err(|code| ClusterError::refused(CoordinatorKind::Group.describe(&self.group), code, None))
+        ErrorCode::check(answer.error_code).map_err(|code| {
+            ClusterError::refused(CoordinatorKind::Group.describe(&self.group), code, None).needing("Read")
+        })
     }
 
     /// The positions that the group has committed, with `None` where it has none. A member of the consumer protocol says who
@@ -191,7 +192,8 @@ impl GroupCalls {
             request.with_group_id(self.group_id()).with_topics(Some(topics.into_iter().map(topic).collect()))
         };
         let answer = connection.call(request).await?;
-        let refused = |code| ClusterError::refused(CoordinatorKind::Group.describe(&self.group), code, None);
+        let refused =
+            |code| ClusterError::refused(CoordinatorKind::Group.describe(&self.group), code, None).needing("Describe");
         let place = |code: i16, offset: i64, epoch: i32| {
             ErrorCode::check(code).map(|()| (offset >= 0).then(|| Position::from_wire(offset, epoch)))
         };

@@ -199,6 +199,21 @@ impl Config {
         })
     }
 
+    /// Who this client says it is, for people: what an access rule that is missing has to be given to.
+    #[must_use]
+    pub fn principal(&self) -> String {
+        let login = ["sasl.oauthbearer.client.id", "sasl.username", "bearer.auth.client.id"];
+        let Some(name) = login.iter().find_map(|key| self.text(key)) else { return "this client".to_owned() };
+        let pool =
+            ["sasl.oauthbearer.extensions", "bearer.auth.identity.pool.id"].iter().find_map(|key| self.text(key));
+        let pool = pool.and_then(|text| {
+            text.split(',')
+                .map(|part| part.trim().trim_start_matches("identityPoolId="))
+                .find(|part| part.starts_with("pool-"))
+        });
+        pool.map_or_else(|| name.to_owned(), |pool| format!("{name} ({pool})"))
+    }
+
     /// The topic that carries orders.
     #[must_use]
     pub fn orders_topic(&self) -> &str {
@@ -253,5 +268,7 @@ impl fmt::Debug for Config {
     }
 }
 
+#[cfg(test)]
+mod terraform_files;
 #[cfg(test)]
 mod tests;
