@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use service_kit::VERSION;
 
-use crate::{audit, demo, operator, sandbox_command, schemas};
+use crate::{audit, demo, operator, rewind, sandbox_command, schemas};
 
 /// A grocery order pipeline on Kafka, all of it in one program
 #[derive(Debug, Parser)]
@@ -33,6 +33,7 @@ enum Command {
     Topics(operator::Args),
     /// List consumer groups with their members and lag
     Groups(operator::Args),
+    Rewind(rewind::Args),
     /// List the registry's subjects with their versions; check, register and compare schemas
     Schemas(schemas::Command),
 }
@@ -49,6 +50,7 @@ pub fn main() -> ExitCode {
         Command::Audit(args) => audit::main(&args),
         Command::Topics(args) => operator::main(operator::Subject::Topics, &args),
         Command::Groups(args) => operator::main(operator::Subject::Groups, &args),
+        Command::Rewind(args) => rewind::main(&args),
         Command::Schemas(command) => schemas::main(command),
     }
 }

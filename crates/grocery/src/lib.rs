@@ -11,6 +11,7 @@ mod http_get;
 mod operator;
 mod rate;
 pub mod reconciliation;
+mod rewind;
 mod sandbox_command;
 mod schemas;
 mod scrape;

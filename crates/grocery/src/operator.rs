@@ -94,7 +94,7 @@ async fn groups(admin: &Admin) -> Result<String, ServiceError> {
     Ok(table(&rows))
 }
 
-async fn offsets(
+pub(crate) async fn offsets(
     admin: &Admin,
     partitions: &[TopicPartition],
     spec: OffsetSpec,

@@ -11,6 +11,17 @@ locals {
   # No link before there are keys for it, and no keys before there is a cluster.
   linked = nonsensitive(var.keys != null)
 
+  # At both ends, so that positions go the way that records go.
+  link_config = {
+    "consumer.offset.sync.enable" = "true"
+    "consumer.offset.sync.ms"     = "5000"
+    "consumer.offset.group.filters" = jsonencode({
+      groupFilters = [for group in var.groups : { name = group, patternType = "LITERAL", filterType = "INCLUDE" }]
+    })
+    # Role bindings are made below, and ACLs there are none.
+    "acl.sync.enable" = "false"
+  }
+
   milliseconds_a_day = 24 * 60 * 60 * 1000
   subjects           = [for topic in values(var.topics) : topic.subject if topic.subject != null]
 }
@@ -55,15 +66,7 @@ resource "confluent_cluster_link" "to_recovery" {
 
   link_name = var.link_name
   link_mode = "BIDIRECTIONAL"
-  config = {
-    "consumer.offset.sync.enable" = "true"
-    "consumer.offset.sync.ms"     = "5000"
-    "consumer.offset.group.filters" = jsonencode({
-      groupFilters = [for group in var.groups : { name = group, patternType = "LITERAL", filterType = "INCLUDE" }]
-    })
-    # Role bindings are made above, and ACLs there are none.
-    "acl.sync.enable" = "false"
-  }
+  config    = local.link_config
 
   local_kafka_cluster {
     id            = module.cluster.cluster.id
@@ -97,6 +100,7 @@ resource "confluent_cluster_link" "to_primary" {
 
   link_name = var.link_name
   link_mode = "BIDIRECTIONAL"
+  config    = local.link_config
 
   local_kafka_cluster {
     id            = var.primary.cluster.id

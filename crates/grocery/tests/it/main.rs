@@ -6,6 +6,7 @@ mod alone;
 mod audit;
 mod demo;
 mod least_privilege;
+mod operator;
 mod page;
 mod process;
 mod schemas;

@@ -183,6 +183,20 @@ fn the_roles_of_terraform_allow_exactly_what_the_sandbox_allows() {
 }
 
 #[test]
+fn the_table_for_people_is_that_of_the_bindings() {
+    let readme = include_str!("../../../../tf/README.md");
+    let is_a_principals =
+        |row: &&str| access().pools.iter().any(|pool| row.starts_with(&format!("| {} |", pool.principal)));
+    let rows: BTreeSet<String> = readme
+        .lines()
+        .filter(is_a_principals)
+        .map(|row| row.split(" | ").take(3).collect::<Vec<_>>().join(" | "))
+        .collect();
+    let row = |Binding { principal, role, kind, name }| format!("| {principal} | {role} | {kind} {name}");
+    assert_eq!(rows, bindings_of_the_rules().into_iter().map(row).collect());
+}
+
+#[test]
 fn a_binding_more_or_less_or_of_another_role_is_noticed() {
     let bindings = bindings_of_the_rules();
     for index in 0..bindings.len() {
@@ -215,7 +229,7 @@ fn principals_by_pool(plan: &Value) -> BTreeMap<String, String> {
         |text: &str, key: &str| text.lines().find_map(|line| line.strip_prefix(key).map(str::to_owned)).unwrap();
     let named = files.map(|file| {
         let file = file.as_str().unwrap();
-        (value(file, "bearer.auth.identity.pool.id="), value(file, "bearer.auth.client.id="))
+        (value(file, "bearer.auth.identity.pool.id="), value(file, "sasl.oauthbearer.client.credentials.client.id="))
     });
     named.collect()
 }

@@ -56,6 +56,10 @@ run "the_link_runs_both_ways_and_keeps_the_groups_position" {
     error_message = "the ends look at each other"
   }
   assert {
+    condition     = one(confluent_cluster_link.to_recovery).config == one(confluent_cluster_link.to_primary).config
+    error_message = "positions are copied on the way back too"
+  }
+  assert {
     condition     = jsondecode(one(confluent_cluster_link.to_recovery).config["consumer.offset.group.filters"]).groupFilters[0].name == "fulfillment-service-group"
     error_message = one(confluent_cluster_link.to_recovery).config["consumer.offset.group.filters"]
   }
