@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use service_kit::VERSION;
 
-use crate::{audit, demo, operator, rewind, sandbox_command, schemas};
+use crate::{audit, demo, healthcheck, operator, rewind, sandbox_command, schemas};
 
 /// A grocery order pipeline on Kafka, all of it in one program
 #[derive(Debug, Parser)]
@@ -29,6 +29,8 @@ enum Command {
     PicklistConsumer(picklist_consumer::Command),
     /// Check that every order has exactly one pick list, the right one
     Audit(audit::Args),
+    /// Ask a running service whether it is ready; exit code 0 if it is, 1 if not
+    Healthcheck(healthcheck::Args),
     /// List topics with their partitions and records
     Topics(operator::Args),
     /// List consumer groups with their members and lag
@@ -48,6 +50,7 @@ pub fn main() -> ExitCode {
         Command::FulfillmentService(command) => fulfillment_service::main(command),
         Command::PicklistConsumer(command) => picklist_consumer::main(command),
         Command::Audit(args) => audit::main(&args),
+        Command::Healthcheck(args) => healthcheck::main(&args),
         Command::Topics(args) => operator::main(operator::Subject::Topics, &args),
         Command::Groups(args) => operator::main(operator::Subject::Groups, &args),
         Command::Rewind(args) => rewind::main(&args),

@@ -7,6 +7,7 @@ pub mod audit;
 mod cli;
 pub mod dashboard;
 pub mod demo;
+mod healthcheck;
 mod http_get;
 mod operator;
 mod rate;

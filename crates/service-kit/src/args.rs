@@ -1,8 +1,15 @@
 //! The flags that every service has.
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
+
+use crate::config::Environment;
+use crate::error::ServiceError;
+
+/// Where health and metrics are served when no flag says so. In the environment, so that an image or a unit can say it once for the
+/// service and for whoever asks after its health.
+pub const HTTP_VARIABLE: &str = "GROCERY_HTTP";
 
 /// Flags common to every service; a service flattens them into its own.
 #[derive(Debug, Clone, clap::Args)]
@@ -15,9 +22,10 @@ pub struct ServiceArgs {
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
 
-    /// Where /healthz, /readyz and /metrics are served; port 0 takes a free one and logs which
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
-    pub http: SocketAddr,
+    /// Where /healthz, /readyz and /metrics are served; port 0 takes a free one and logs which. Without it the environment's
+    /// GROCERY_HTTP, else 127.0.0.1:0
+    #[arg(long, value_name = "ADDRESS")]
+    pub http: Option<SocketAddr>,
 
     /// Logs for people or one JSON object a line, on standard error
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
@@ -34,6 +42,25 @@ pub struct ServiceArgs {
     /// Drain and end when the process with this id is no longer the parent
     #[arg(long, value_name = "PID", hide = true)]
     pub exit_with_parent: Option<u32>,
+}
+
+impl ServiceArgs {
+    /// Where health and metrics are served.
+    pub(crate) fn http(&self, environment: &impl Environment) -> Result<SocketAddr, ServiceError> {
+        let free_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        Ok(self.http.or(http_of_environment(environment)?).unwrap_or(free_port))
+    }
+}
+
+/// The address in [`HTTP_VARIABLE`]; none when it is unset or empty.
+///
+/// # Errors
+/// It holds something else than an IP address and a port.
+pub fn http_of_environment(environment: &impl Environment) -> Result<Option<SocketAddr>, ServiceError> {
+    let Some(text) = environment.variable(HTTP_VARIABLE).filter(|text| !text.is_empty()) else { return Ok(None) };
+    text.parse().map(Some).map_err(|_| {
+        ServiceError::Usage(format!("{HTTP_VARIABLE}: `{text}` is not an IP address and a port, such as 0.0.0.0:8080"))
+    })
 }
 
 /// How log lines look.
@@ -67,7 +94,33 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use clap::Parser;
+
     use super::*;
+
+    #[derive(Parser)]
+    struct Flags {
+        #[command(flatten)]
+        service: ServiceArgs,
+    }
+
+    #[test]
+    fn the_flag_comes_before_the_environment_and_both_before_a_free_port() {
+        let with = |flags: &[&str], variable: Option<&str>| {
+            let flags = Flags::parse_from([&["x"], flags].concat()).service;
+            let environment: BTreeMap<&str, &str> = variable.map(|value| (HTTP_VARIABLE, value)).into_iter().collect();
+            flags.http(&environment).map(|address| address.to_string()).map_err(|error| error.to_string())
+        };
+        let flag = ["--http", "127.0.0.1:9"];
+        assert_eq!(with(&[], None).unwrap(), "127.0.0.1:0");
+        assert_eq!(with(&[], Some("")).unwrap(), "127.0.0.1:0");
+        assert_eq!(with(&[], Some("0.0.0.0:8080")).unwrap(), "0.0.0.0:8080");
+        assert_eq!(with(&flag, Some("0.0.0.0:8080")).unwrap(), "127.0.0.1:9");
+        let refused = with(&[], Some("8080")).unwrap_err();
+        assert!(refused.contains("GROCERY_HTTP") && refused.contains("0.0.0.0:8080"), "{refused}");
+    }
 
     #[test]
     fn durations_are_read_with_their_unit() {

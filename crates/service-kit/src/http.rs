@@ -31,7 +31,9 @@ pub(crate) async fn serve(
     shutdown: CancellationToken,
 ) -> Result<SocketAddr, ServiceError> {
     let listener = TcpListener::bind(address).await.map_err(|error| {
-        ServiceError::Usage(format!("cannot listen on {address} for health and metrics: {error}; change it by --http"))
+        ServiceError::Usage(format!(
+            "cannot listen on {address} for health and metrics: {error}; change it by --http or GROCERY_HTTP"
+        ))
     })?;
     let bound = listener.local_addr().map_err(|error| ServiceError::Internal(format!("no local address: {error}")))?;
     let app = router(metrics, readiness);

@@ -24,7 +24,7 @@ mod shutdown;
 mod version;
 mod waiting;
 
-pub use args::{LogFormat, ServiceArgs, parse_duration};
+pub use args::{HTTP_VARIABLE, LogFormat, ServiceArgs, http_of_environment, parse_duration};
 pub use commits::Commits;
 pub use config::{Config, ConfigError, Identity};
 pub use error::{ExitStatus, ServiceError};

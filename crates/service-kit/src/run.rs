@@ -130,7 +130,8 @@ async fn start(
             std::process::exit(ExitStatus::Drain as i32);
         });
     }
-    let http = http::serve(args.http, context.metrics.clone(), context.readiness.clone(), http_stops).await?;
+    let address = args.http(&ProcessEnvironment)?;
+    let http = http::serve(address, context.metrics.clone(), context.readiness.clone(), http_stops).await?;
     for note in context.config.notes() {
         tracing::info!(service = service.name, "{note}");
     }

@@ -5,6 +5,7 @@
 mod alone;
 mod audit;
 mod demo;
+mod healthcheck;
 mod least_privilege;
 mod operator;
 mod page;

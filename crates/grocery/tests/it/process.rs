@@ -28,10 +28,19 @@ pub(crate) struct Ended {
 impl Process {
     /// Starts `grocery` with these arguments and an environment that configures nothing.
     pub(crate) fn start<I: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = I>) -> Self {
+        Self::start_with(arguments, &[])
+    }
+
+    /// Starts `grocery` with these arguments and with these variables alone.
+    pub(crate) fn start_with<I: AsRef<std::ffi::OsStr>>(
+        arguments: impl IntoIterator<Item = I>,
+        variables: &[(&str, &str)],
+    ) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_grocery"))
             .args(arguments)
             .env_clear()
             .envs(std::env::vars().filter(|(name, _)| matches!(&**name, "PATH" | "TMPDIR" | "LLVM_PROFILE_FILE")))
+            .envs(variables.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
