@@ -1,6 +1,6 @@
 //! `grocery audit`: whether every order on the topic has become exactly one pick list, the right one.
 //!
-//! [`books`] compares, [`topic`] reads, [`command`] is what an operator or a deployment's gate calls. It needs the rights of the
+//! `books` compares, `topic` reads, `command` is what an operator or a deployment's gate calls. It needs the rights of the
 //! operator: to read both topics and to see the group of fulfilment.
 
 mod books;

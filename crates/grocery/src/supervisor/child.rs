@@ -111,8 +111,9 @@ fn start(spec: &ServiceSpec, publish: &watch::Sender<Status>, logs: &Arc<Mutex<L
         }
         Err(error) => {
             publish.send_modify(|status| status.lifecycle.not_spawned(&error, SystemTime::now()));
-            note(logs, format!("{} could not be started: {error}", spec.program.display()));
-            Err(format!("{} could not be started: {error}", spec.name))
+            let program = spec.program.display();
+            note(logs, format!("{program} could not be started: {error}"));
+            Err(format!("{}: {program} could not be started: {error}", spec.name))
         }
     }
 }
