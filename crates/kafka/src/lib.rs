@@ -26,6 +26,8 @@ mod producer;
 mod records;
 pub mod retry;
 mod sasl;
+#[cfg(test)]
+mod seeds;
 mod transaction;
 
 pub use admin::{

@@ -17,6 +17,8 @@ pub mod listener;
 mod log;
 pub mod registry;
 mod sandbox;
+#[cfg(test)]
+mod seeds;
 mod transactions;
 
 pub use broker::{BrokerStatus, Denial, GroupStatus, TopicStatus};

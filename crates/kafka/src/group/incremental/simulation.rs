@@ -6,6 +6,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::ops::Range;
 
 use super::*;
 
@@ -311,12 +312,9 @@ fn one_run(seed: u64) -> usize {
     world.lost
 }
 
-/// Two hundred new ones each time, or as many as `SEEDS` says; a failure prints its own, which `SEED` runs again.
-fn seeds() -> impl Iterator<Item = u64> {
-    let given = |name| std::env::var(name).ok().and_then(|number| number.parse::<u64>().ok());
-    let seed = given("SEED");
-    let first = seed.unwrap_or_else(|| fastrand::u64(..));
-    (0..if seed.is_some() { 1 } else { given("SEEDS").unwrap_or(200) }).map(move |n| first.wrapping_add(n))
+/// New ones each time; a failure prints its own, which `SEED` runs again.
+fn seeds() -> Range<u64> {
+    crate::seeds::seeds(fastrand::u64(..), 200)
 }
 
 #[test]

@@ -6,6 +6,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -356,11 +357,9 @@ fn one_run(seed: u64, assignors: &[Assignor]) -> usize {
     world.lost
 }
 
-/// A hundred new ones each time; a failure prints its own, which `SEED` runs again.
-fn seeds() -> impl Iterator<Item = u64> {
-    let given = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
-    let first: u64 = given.unwrap_or_else(|| fastrand::u64(..));
-    (0..if given.is_some() { 1 } else { 100 }).map(move |n| first.wrapping_add(n))
+/// New ones each time; a failure prints its own, which `SEED` runs again.
+fn seeds() -> Range<u64> {
+    crate::seeds::seeds(fastrand::u64(..), 100)
 }
 
 #[test]

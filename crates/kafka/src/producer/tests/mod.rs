@@ -374,12 +374,9 @@ impl World {
 
 #[test]
 fn acknowledged_records_are_in_the_log_once_and_in_order_whatever_happens() {
-    let (from, to) = match std::env::var("KAFKA_SIMULATION_SEED") {
-        Ok(seed) => seed.parse().map(|seed: u64| (seed, seed + 1)).unwrap(),
-        Err(_) => (0, 60),
-    };
+    let seeds = crate::seeds::seeds(0, 60);
     let (mut acknowledged, mut failed) = (0, 0);
-    for seed in from..to {
+    for seed in seeds.clone() {
         let mut world = World::new(seed);
         for _ in 0..1200 {
             world.step();

@@ -470,12 +470,9 @@ impl World {
 
 #[test]
 fn what_is_committed_is_visible_once_and_in_order_and_nothing_else_ever_is() {
-    let (from, to) = match std::env::var("KAFKA_SIMULATION_SEED") {
-        Ok(seed) => seed.parse().map(|seed: u64| (seed, seed + 1)).unwrap(),
-        Err(_) => (0, 150),
-    };
+    let seeds = crate::seeds::seeds(0, 150);
     let mut counts = [0; 3];
-    for seed in from..to {
+    for seed in seeds.clone() {
         let mut world = World::new(seed);
         for _ in 0..1500 {
             world.step();
@@ -487,5 +484,5 @@ fn what_is_committed_is_visible_once_and_in_order_and_nothing_else_ever_is() {
     }
     let [committed, aborted, unknown] = counts;
     println!("{committed} committed, {aborted} aborted, {unknown} unknown");
-    assert!(to - from == 1 || committed > aborted, "{counts:?}: the schedule is too hard to show anything");
+    assert!(seeds.end - seeds.start == 1 || committed > aborted, "{counts:?}: the schedule is too hard to show anything");
 }
