@@ -112,7 +112,7 @@ async fn what_waiting_cannot_mend_ends_a_service_with_a_line_and_a_code_of_its_o
         (set("sasl.oauthbearer.client.secret=wrong"), 3, &["order-producer", "sasl.oauthbearer.client.secret"]),
         (set(pool), 3, &["pool-nobody", "identityPoolId"]),
         (set("bearer.auth.client.secret=wrong"), 3, &["bearer.auth.client.secret"]),
-        (set("orders.topic=no.such.topic"), 4, &["no.such.topic", "access rule"]),
+        (set("orders.topic=no.such.topic"), 4, &["no.such.topic", "the operation Describe", "order-producer"]),
     ];
     for (arguments, code, parts) in cases {
         let Ended { code: ended, said } = service(&sandbox, "order-producer", &arguments).ended().await;

@@ -484,5 +484,8 @@ fn what_is_committed_is_visible_once_and_in_order_and_nothing_else_ever_is() {
     }
     let [committed, aborted, unknown] = counts;
     println!("{committed} committed, {aborted} aborted, {unknown} unknown");
-    assert!(seeds.end - seeds.start == 1 || committed > aborted, "{counts:?}: the schedule is too hard to show anything");
+    assert!(
+        seeds.end - seeds.start == 1 || committed > aborted,
+        "{counts:?}: the schedule is too hard to show anything"
+    );
 }
