@@ -2,7 +2,7 @@
 //!
 //! Three brokers of Apache Kafka, an identity provider and a registry from `scripts/peers`, a proxy of ours before each, the three
 //! services as processes under load. [`plan`] says which faults strike, [`faults`] does it, [`flow`] sees when the pipeline moves again,
-//! [`audit`] compares the books at the end. `scripts/chaos` runs it.
+//! `grocery::audit` compares the books at the end. `scripts/chaos` runs it.
 
 mod faults;
 mod fleet;
