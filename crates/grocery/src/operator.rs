@@ -32,24 +32,39 @@ pub(crate) enum Subject {
     Groups,
 }
 
-/// Prints a table on standard output.
-pub(crate) fn main(subject: Subject, args: &Args) -> ExitCode {
-    let outcome = init_logs(LogFormat::Text, "warn").and_then(|()| {
-        let config = Config::load(&args.config, &args.set, &ProcessEnvironment, OPERATOR)?;
-        let runtime = tokio::runtime::Runtime::new();
-        let runtime = runtime.map_err(|error| ServiceError::Internal(format!("no async runtime: {error}")))?;
-        let table = runtime.block_on(async {
-            match subject {
-                Subject::Topics => topics(&connect(&config).await?).await,
-                Subject::Groups => groups(&connect(&config).await?).await,
-            }
-        });
-        table.map_err(|error| error.of(&config.principal()))
+/// What a command prints, and the exit code that it ends with.
+pub(crate) type Printed = (String, ExitStatus);
+
+/// Starts the logs of a command, which stay silent unless something is wrong, and runs `work` to its end.
+///
+/// # Errors
+/// Logging or the runtime cannot start.
+pub(crate) fn on_runtime<W: Future>(work: W) -> Result<W::Output, ServiceError> {
+    init_logs(LogFormat::Text, "warn")?;
+    let runtime = tokio::runtime::Runtime::new();
+    Ok(runtime.map_err(|error| ServiceError::Internal(format!("no async runtime: {error}")))?.block_on(work))
+}
+
+/// The configuration of whoever gives the command.
+pub(crate) fn configured(args: &Args) -> Result<Config, ServiceError> {
+    Ok(Config::load(&args.config, &args.set, &ProcessEnvironment, OPERATOR)?)
+}
+
+/// The frame of a command: its configuration, then `work`, then what there is to print on standard output. Must be called outside any
+/// runtime.
+pub(crate) fn command<W>(args: &Args, work: impl FnOnce(Config) -> W) -> ExitCode
+where
+    W: Future<Output = Result<Printed, ServiceError>>,
+{
+    let outcome = on_runtime(async {
+        let config = configured(args)?;
+        let principal = config.principal();
+        work(config).await.map_err(|error| error.of(&principal))
     });
-    match outcome {
-        Ok(table) => {
-            print!("{table}");
-            ExitStatus::Done.into()
+    match outcome.and_then(|outcome| outcome) {
+        Ok((text, status)) => {
+            print!("{text}");
+            status.into()
         }
         Err(error) => {
             eprintln!("grocery: {error}");
@@ -58,7 +73,19 @@ pub(crate) fn main(subject: Subject, args: &Args) -> ExitCode {
     }
 }
 
-async fn connect(config: &Config) -> Result<Admin, ServiceError> {
+/// Prints a table on standard output.
+pub(crate) fn main(subject: Subject, args: &Args) -> ExitCode {
+    command(args, async |config| {
+        let admin = connect(&config).await?;
+        let table = match subject {
+            Subject::Topics => topics(&admin).await?,
+            Subject::Groups => groups(&admin).await?,
+        };
+        Ok((table, ExitStatus::Done))
+    })
+}
+
+pub(crate) async fn connect(config: &Config) -> Result<Admin, ServiceError> {
     Ok(Cluster::connect(config.kafka()?).await?.admin())
 }
 
@@ -81,10 +108,7 @@ async fn groups(admin: &Admin) -> Result<String, ServiceError> {
     let listed = admin.list_groups().await?;
     let described = admin.describe_groups(listed.iter().map(|group| group.group.clone())).await?;
     for group in listed {
-        let mut committed = BTreeMap::new();
-        for (partition, offset) in admin.list_group_offsets(&group.group).await? {
-            committed.insert(partition, offset?.offset);
-        }
+        let committed = positions(admin, &group.group).await?;
         let partitions: Vec<TopicPartition> = committed.keys().cloned().collect();
         let ends = offsets(admin, &partitions, OffsetSpec::Latest).await?;
         let lag: i64 = ends.iter().map(|(at, end)| (end - committed.get(at).unwrap_or(end)).max(0)).sum();
@@ -94,6 +118,16 @@ async fn groups(admin: &Admin) -> Result<String, ServiceError> {
     Ok(table(&rows))
 }
 
+/// The positions that a group has committed.
+pub(crate) async fn positions(admin: &Admin, group: &str) -> Result<BTreeMap<TopicPartition, i64>, ServiceError> {
+    let mut positions = BTreeMap::new();
+    for (partition, committed) in admin.list_group_offsets(group).await? {
+        positions.insert(partition, committed?.offset);
+    }
+    Ok(positions)
+}
+
+/// What the leaders of these partitions say.
 pub(crate) async fn offsets(
     admin: &Admin,
     partitions: &[TopicPartition],

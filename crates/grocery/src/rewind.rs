@@ -5,11 +5,10 @@ use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use chrono::{DateTime, Utc};
-use kafka::{Admin, Cluster, ErrorCode, OffsetSpec, TopicPartition};
-use service_kit::config::{Config, ProcessEnvironment};
-use service_kit::{ExitStatus, LogFormat, ServiceError, init_logs};
+use kafka::{Admin, ErrorCode, OffsetSpec, TopicPartition};
+use service_kit::{ExitStatus, ServiceError};
 
-use crate::operator::{self, OPERATOR, row, table};
+use crate::operator::{self, row, table};
 
 /// Set a consumer group back in time: it reads again what came since
 #[derive(Debug, Clone, clap::Args)]
@@ -41,23 +40,9 @@ fn time(text: &str) -> Result<DateTime<Utc>, String> {
 
 /// Prints what was moved on standard output.
 pub(crate) fn main(args: &Args) -> ExitCode {
-    let outcome = init_logs(LogFormat::Text, "warn").and_then(|()| {
-        let config = Config::load(&args.cluster.config, &args.cluster.set, &ProcessEnvironment, OPERATOR)?;
-        let runtime = tokio::runtime::Runtime::new();
-        let runtime = runtime.map_err(|error| ServiceError::Internal(format!("no async runtime: {error}")))?;
-        let moved = runtime.block_on(async { rewind(&Cluster::connect(config.kafka()?).await?.admin(), args).await });
-        moved.map_err(|error| error.of(&config.principal()))
-    });
-    match outcome {
-        Ok(text) => {
-            print!("{text}");
-            ExitStatus::Done.into()
-        }
-        Err(error) => {
-            eprintln!("grocery: {error}");
-            error.exit_status().into()
-        }
-    }
+    operator::command(&args.cluster, async |config| {
+        Ok((rewind(&operator::connect(&config).await?, args).await?, ExitStatus::Done))
+    })
 }
 
 /// Where a partition's position was, and where it goes.
@@ -78,12 +63,8 @@ impl Move {
 
 async fn rewind(admin: &Admin, args: &Args) -> Result<String, ServiceError> {
     let Args { group, topic, .. } = args;
-    let mut committed = BTreeMap::new();
-    for (partition, offset) in admin.list_group_offsets(group).await? {
-        if *partition.topic == **topic {
-            committed.insert(partition, offset?.offset);
-        }
-    }
+    let mut committed = operator::positions(admin, group).await?;
+    committed.retain(|partition, _| *partition.topic == **topic);
     if committed.is_empty() {
         let text = format!("group {group} has no position on topic {topic}, so it begins where auto.offset.reset says");
         return Err(ServiceError::Resource(text));

@@ -1,7 +1,6 @@
 //! The command: which orders, how long to wait for fulfilment, and what to say.
 
 use std::collections::{BTreeMap, HashSet};
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -9,13 +8,12 @@ use fulfillment_service::GROUP;
 use grocery_events::{ORDERS_TOPIC, PICKLISTS_TOPIC};
 use kafka::{Admin, Cluster, StartFrom, TopicPartition};
 use schema_registry::RegistryClient;
-use service_kit::config::{Config, ProcessEnvironment};
-use service_kit::{ExitStatus, Identity, LogFormat, Service, ServiceError, init_logs, parse_duration};
+use service_kit::config::Config;
+use service_kit::{ExitStatus, ServiceError, parse_duration};
 
 use super::books::{Books, Place, Violation, audit};
 use super::topic::{ends, read};
-
-const OPERATOR: Service = Service { name: "operator", identity: Identity::General };
+use crate::operator;
 
 /// Between two looks at how far fulfilment is.
 const LOOK: Duration = Duration::from_millis(200);
@@ -31,14 +29,11 @@ const TOLD: usize = 20;
 /// Waits until fulfilment has read what is on the orders topic now, then reads both topics and compares. The exit code is 1 if anything
 /// is missing, doubled, changed or out of sequence.
 #[derive(Debug, Clone, clap::Args)]
+// Another struct of this name is flattened into it, and clap calls its groups after their structs.
+#[group(skip)]
 pub(crate) struct Args {
-    /// Java-properties file with Kafka's configuration names; may be given again, later files win
-    #[arg(long, value_name = "FILE")]
-    config: Vec<PathBuf>,
-
-    /// One configuration key, stronger than file and environment; may be given again
-    #[arg(long, value_name = "KEY=VALUE")]
-    set: Vec<String>,
+    #[command(flatten)]
+    cluster: operator::Args,
 
     /// Orders from then on: `10m` ago, `@UNIX-SECONDS`, or `earliest` for all that the topic still holds
     #[arg(long, value_name = "WHEN", default_value = "earliest", value_parser = parse_since)]
@@ -98,22 +93,11 @@ struct Finding {
 }
 
 pub(crate) fn main(args: &Args) -> ExitCode {
-    let outcome = init_logs(LogFormat::Text, "warn").and_then(|()| {
-        let config = Config::load(&args.config, &args.set, &ProcessEnvironment, OPERATOR)?;
-        let runtime = tokio::runtime::Runtime::new();
-        let runtime = runtime.map_err(|error| ServiceError::Internal(format!("no async runtime: {error}")))?;
-        runtime.block_on(run(args, &config))
-    });
-    match outcome {
-        Ok(finding) => {
-            print!("{}", report(&finding, args.within));
-            if finding.violations.is_empty() { ExitStatus::Done.into() } else { ExitStatus::Unsatisfied.into() }
-        }
-        Err(error) => {
-            eprintln!("grocery: {error}");
-            error.exit_status().into()
-        }
-    }
+    operator::command(&args.cluster, async |config| {
+        let finding = run(args, &config).await?;
+        let status = if finding.violations.is_empty() { ExitStatus::Done } else { ExitStatus::Unsatisfied };
+        Ok((report(&finding, args.within), status))
+    })
 }
 
 async fn run(args: &Args, config: &Config) -> Result<Finding, ServiceError> {
@@ -151,10 +135,7 @@ async fn fulfilment_reads(
     let patience = tokio::time::sleep(within);
     tokio::pin!(patience);
     loop {
-        let mut committed = BTreeMap::new();
-        for (partition, offset) in admin.list_group_offsets(group).await? {
-            committed.insert(partition, offset?.offset);
-        }
+        let committed = operator::positions(admin, group).await?;
         let left = |(at, end): (&TopicPartition, &i64)| (end - committed.get(at).copied().unwrap_or_default()).max(0);
         let unread = ends.iter().map(left).sum();
         if unread == 0 {

@@ -10,3 +10,4 @@ mod topic;
 pub use books::{Books, Place, Violation, audit};
 pub(crate) use command::{Args, main};
 pub use topic::{Reading, ends, read};
+pub(crate) use topic::{partitions, reached};

@@ -5,11 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use grocery_events::Event;
-use kafka::{Cluster, Consumer, ConsumerConfig, IsolationLevel, OffsetSpec, RecordBatch, StartFrom, TopicPartition};
+use kafka::{
+    Admin, Cluster, Consumer, ConsumerConfig, IsolationLevel, OffsetSpec, RecordBatch, StartFrom, TopicPartition,
+};
 use schema_registry::{AvroDeserializer, DeserializeError, RegistryClient};
 use service_kit::ServiceError;
 
 use super::Place;
+use crate::operator::offsets;
 
 /// A partition may end in records that a reader never gets to see: markers, or an aborted transaction. So the position is looked at
 /// though no batch came.
@@ -30,16 +33,18 @@ pub struct Reading<T> {
 /// The topic does not exist, or the cluster does not answer in time.
 pub async fn ends(cluster: &Cluster, topic: &str) -> Result<BTreeMap<TopicPartition, i64>, ServiceError> {
     let admin = cluster.admin();
-    let mut ends = BTreeMap::new();
-    for described in admin.describe_topics([topic]).await?.into_values() {
-        let described = described?;
-        let partitions =
-            described.partitions.iter().map(|at| TopicPartition::new(Arc::clone(&described.name), at.index));
-        for (partition, listed) in admin.list_offsets(partitions, OffsetSpec::LatestCommitted).await? {
-            ends.insert(partition, listed?.offset);
-        }
+    offsets(&admin, &partitions(&admin, &[topic]).await?, OffsetSpec::LatestCommitted).await
+}
+
+/// The partitions of these topics.
+pub(crate) async fn partitions(admin: &Admin, topics: &[&str]) -> Result<Vec<TopicPartition>, ServiceError> {
+    let mut partitions = Vec::new();
+    for topic in admin.describe_topics(topics.iter().copied()).await?.into_values() {
+        let topic = topic?;
+        let of_topic = topic.partitions.iter().map(|partition| partition.index);
+        partitions.extend(of_topic.map(|index| TopicPartition::new(Arc::clone(&topic.name), index)));
     }
-    Ok(ends)
+    Ok(partitions)
 }
 
 /// Reads the committed events of a topic up to `ends`.
@@ -69,7 +74,8 @@ pub async fn read<T: Event>(
     Ok(reading)
 }
 
-fn reached(consumer: &Consumer, ends: &BTreeMap<TopicPartition, i64>) -> bool {
+/// Whether a reader has come to all of these ends.
+pub(crate) fn reached(consumer: &Consumer, ends: &BTreeMap<TopicPartition, i64>) -> bool {
     ends.iter().all(|(partition, end)| {
         *end == 0 || consumer.position(partition).is_some_and(|position| position.offset >= *end)
     })

@@ -6,10 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use grocery_events::{Event, GroceryOrder, GroceryPicklist, ORDERS_TOPIC, PICKLISTS_TOPIC};
-use kafka::{Cluster, Consumer, ConsumerConfig, IsolationLevel, OffsetSpec, RecordBatch, StartFrom, TopicPartition};
+use kafka::{Cluster, ConsumerConfig, IsolationLevel, OffsetSpec, RecordBatch, StartFrom};
 use schema_registry::{AvroDeserializer, RegistryClient};
+use service_kit::ServiceError;
 use service_kit::config::Config;
-use service_kit::{Identity, Service, ServiceError};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -17,12 +17,11 @@ use super::account::Account;
 use super::place::Place;
 use super::services::AuditFiles;
 use super::tail::Tail;
+use crate::audit::{partitions, reached};
+use crate::operator::{OPERATOR, offsets};
 
 /// Between two looks at a file.
 const LOOK: Duration = Duration::from_millis(100);
-
-/// The client that reads everything.
-const OPERATOR: Service = Service { name: "operator", identity: Identity::General };
 
 type Books = Arc<Mutex<Account>>;
 
@@ -111,7 +110,8 @@ impl Topics {
 
     async fn read(self, last_look: CancellationToken) -> Result<(), ServiceError> {
         let cluster = Cluster::connect(self.config.kafka()?).await?;
-        let partitions = partitions(&cluster).await?;
+        let admin = cluster.admin();
+        let partitions = partitions(&admin, &[ORDERS_TOPIC, PICKLISTS_TOPIC]).await?;
         let assigned = partitions.iter().map(|partition| (partition.clone(), StartFrom::Earliest));
         let mut settings = ConsumerConfig::assigned(assigned);
         settings.isolation_level = IsolationLevel::ReadCommitted;
@@ -122,7 +122,7 @@ impl Topics {
                 () = last_look.cancelled() => break,
             }
         }
-        let ends = ends(&cluster, &partitions).await?;
+        let ends = offsets(&admin, &partitions, OffsetSpec::Latest).await?;
         while !reached(&consumer, &ends) {
             let batch = consumer.next_batch().await?;
             self.take(batch).await;
@@ -163,30 +163,4 @@ async fn decoded<T: serde::de::DeserializeOwned>(
         }
     }
     read
-}
-
-async fn partitions(cluster: &Cluster) -> Result<Vec<TopicPartition>, ServiceError> {
-    let described = cluster.admin().describe_topics([ORDERS_TOPIC, PICKLISTS_TOPIC]).await?;
-    let mut partitions = Vec::new();
-    for topic in described.into_values() {
-        let topic = topic?;
-        let of_topic = topic.partitions.iter().map(|partition| partition.index);
-        partitions.extend(of_topic.map(|index| TopicPartition::new(Arc::clone(&topic.name), index)));
-    }
-    Ok(partitions)
-}
-
-async fn ends(cluster: &Cluster, partitions: &[TopicPartition]) -> Result<BTreeMap<TopicPartition, i64>, ServiceError> {
-    let listed = cluster.admin().list_offsets(partitions.iter().cloned(), OffsetSpec::Latest).await?;
-    let mut ends = BTreeMap::new();
-    for (partition, offset) in listed {
-        ends.insert(partition, offset?.offset);
-    }
-    Ok(ends)
-}
-
-fn reached(consumer: &Consumer, ends: &BTreeMap<TopicPartition, i64>) -> bool {
-    ends.iter().all(|(partition, end)| {
-        *end == 0 || consumer.position(partition).is_some_and(|position| position.offset >= *end)
-    })
 }

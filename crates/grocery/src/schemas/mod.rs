@@ -17,10 +17,10 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 use schema_registry::{Listing, RegistryClient, Version};
-use service_kit::config::{Config, ProcessEnvironment};
-use service_kit::{ExitStatus, LogFormat, ServiceError, init_logs};
+use service_kit::config::Config;
+use service_kit::{ExitStatus, ServiceError};
 
-use crate::operator::{self, OPERATOR};
+use crate::operator::{self, configured};
 use finding::{Format, Report, Rule, Standing, VersionStanding};
 use folder::Folder;
 
@@ -138,12 +138,7 @@ pub(crate) fn main(command: Command) -> ExitCode {
         Some(task @ Task::Register(_)) => ("schemas register", task),
         Some(task @ Task::Diff(_)) => ("schemas diff", task),
     };
-    let outcome = init_logs(LogFormat::Text, "warn").and_then(|()| {
-        let runtime = tokio::runtime::Runtime::new();
-        let runtime = runtime.map_err(|error| ServiceError::Internal(format!("no async runtime: {error}")))?;
-        Ok(runtime.block_on(run(task)))
-    });
-    let Outcome { text, ended } = outcome.unwrap_or_else(Outcome::from);
+    let Outcome { text, ended } = operator::on_runtime(run(task)).unwrap_or_else(Outcome::from);
     print!("{text}");
     match ended {
         Ok(status) => status.into(),
@@ -162,10 +157,6 @@ async fn run(task: Task) -> Outcome {
         Task::Diff(args) => diff(&args).await,
     };
     outcome.unwrap_or_else(Outcome::from)
-}
-
-fn configured(place: &operator::Args) -> Result<Config, ServiceError> {
-    Ok(Config::load(&place.config, &place.set, &ProcessEnvironment, OPERATOR)?)
 }
 
 /// The registry, if one is configured.
