@@ -1,7 +1,5 @@
 //! The services alone, beside a sandbox that has its outages when the test says so.
 
-use std::path::PathBuf;
-
 use grocery_events::{Event, GroceryOrder};
 use kafka::{ClientConfig, Cluster, OffsetSpec, ProducerConfig, Record, TopicPartition};
 use sandbox::{Part, Sandbox};
@@ -26,10 +24,16 @@ async fn orders_on_the_topic(sandbox: &Sandbox) -> i64 {
     ends.into_values().map(|end| end.unwrap().offset).sum()
 }
 
+/// A service with the login of its own.
 pub(crate) fn service(sandbox: &Sandbox, name: &str, more: &[&str]) -> Process {
-    let properties: PathBuf = sandbox.client_properties(name);
-    let common = [name, "--config", properties.to_str().unwrap()];
-    Process::start(common.into_iter().chain(more.iter().copied()))
+    with_login_of(name, sandbox, name, more)
+}
+
+/// A command with the login of a client.
+pub(crate) fn with_login_of(client: &str, sandbox: &Sandbox, command: &str, more: &[&str]) -> Process {
+    let properties = sandbox.client_properties(client);
+    let common = [command, "--config", properties.to_str().unwrap()];
+    Process::start(common.iter().chain(more))
 }
 
 #[tokio::test]

@@ -1,21 +1,14 @@
 //! `grocery audit`.
 
 use grocery_events::{Event, GroceryPicklist};
-use kafka::{ClientConfig, Cluster, ConsumerConfig, ProducerConfig, Record, StartFrom, TopicPartition};
+use kafka::{Cluster, ConsumerConfig, ProducerConfig, Record, StartFrom, TopicPartition};
 use sandbox::Sandbox;
 
-use super::process::{Ended, Process};
+use super::alone::{cluster, sandbox, service, with_login_of};
+use super::process::Ended;
 
 async fn audit(sandbox: &Sandbox, more: &[&str]) -> Ended {
-    let properties = sandbox.client_properties("operator");
-    let common = ["audit", "--config", properties.to_str().unwrap()];
-    Process::start(common.into_iter().chain(more.iter().copied())).ended().await
-}
-
-fn service(sandbox: &Sandbox, name: &str, more: &[&str]) -> Process {
-    let properties = sandbox.client_properties(name);
-    let common = [name, "--config", properties.to_str().unwrap()];
-    Process::start(common.into_iter().chain(more.iter().copied()))
+    with_login_of("operator", sandbox, "audit", more).ended().await
 }
 
 /// Key and value of some pick list.
@@ -29,9 +22,7 @@ async fn a_list(cluster: &Cluster) -> (Vec<u8>, Vec<u8>) {
 
 #[tokio::test]
 async fn an_audit_passes_when_every_order_has_its_list_and_names_what_is_missing_doubled_or_unreadable() {
-    let mut config = grocery::grocery_sandbox().unwrap();
-    config.open = Some(([127, 0, 0, 1], 0).into());
-    let sandbox = Sandbox::start(config).await.unwrap();
+    let sandbox = sandbox().await;
     let orders = service(&sandbox, "order-producer", &["--orders", "300", "--rate", "max"]).ended().await;
     assert_eq!(orders.code, Some(0), "{}", orders.said);
 
@@ -50,8 +41,7 @@ async fn an_audit_passes_when_every_order_has_its_list_and_names_what_is_missing
     assert!(clean.said.contains("300  pick lists") && clean.said.contains("0  violations"), "{}", clean.said);
 
     fulfilment.says("300 in all").await;
-    let open = ClientConfig::new([sandbox.endpoints().open.clone().unwrap()]);
-    let cluster = Cluster::connect(open).await.unwrap();
+    let cluster = cluster(&sandbox).await;
     let (key, value) = a_list(&cluster).await;
     let producer = cluster.producer(ProducerConfig::default()).unwrap();
     for value in [&value[..], b"no list"] {

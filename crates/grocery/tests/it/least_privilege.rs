@@ -6,7 +6,8 @@ use sandbox::Sandbox;
 use sandbox::access::AccessRules;
 use serde_json::{Value, json};
 
-use super::process::{Ended, Process};
+use super::alone::service;
+use super::process::Ended;
 
 const ACCESS: &str = include_str!("../../../../tf/access.json");
 const SERVICES: [&str; 3] = ["order-producer", "fulfillment-service", "picklist-consumer"];
@@ -77,12 +78,6 @@ fn all_that_can_go() -> Vec<Gone> {
         }
     }
     all
-}
-
-fn service(sandbox: &Sandbox, name: &str, more: &[&str]) -> Process {
-    let properties = sandbox.client_properties(name);
-    let common = [name, "--config", properties.to_str().unwrap()];
-    Process::start(common.into_iter().chain(more.iter().copied()))
 }
 
 /// The three services in turn, each for as long as it has something to do; how the one that is looked at ended.

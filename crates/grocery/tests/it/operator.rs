@@ -2,19 +2,12 @@
 
 use sandbox::Sandbox;
 
-use super::process::{Ended, Process};
+use super::alone::{service, with_login_of};
+use super::process::Ended;
 
 async fn command(sandbox: &Sandbox, line: &[&str]) -> Ended {
-    let properties = sandbox.client_properties("operator");
     let (name, rest) = line.split_first().unwrap();
-    let arguments = [name, "--config", properties.to_str().unwrap()];
-    Process::start(arguments.iter().chain(rest)).ended().await
-}
-
-fn service(sandbox: &Sandbox, name: &str, more: &[&str]) -> Process {
-    let properties = sandbox.client_properties(name);
-    let common = [name, "--config", properties.to_str().unwrap()];
-    Process::start(common.iter().chain(more))
+    with_login_of("operator", sandbox, name, rest).ended().await
 }
 
 /// The cells of the row that begins so.
