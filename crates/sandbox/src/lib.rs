@@ -15,6 +15,7 @@ mod groups;
 pub mod issuer;
 pub mod listener;
 mod log;
+mod patterns;
 pub mod registry;
 mod sandbox;
 #[cfg(test)]

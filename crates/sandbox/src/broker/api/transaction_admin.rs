@@ -9,16 +9,12 @@ use kafka_protocol::messages::{
     ListTransactionsRequest, ListTransactionsResponse, ProducerId, TopicName, TransactionalId,
 };
 
-use regex_lite::{Regex, RegexBuilder};
-
 use super::super::Broker;
 use super::{Caller, once_each, text};
 use crate::access::{Operation, ResourceKind};
 use crate::log::ActiveProducer;
+use crate::patterns::whole_name;
 use crate::transactions::{State, Transaction};
-
-/// What a compiled pattern may take.
-const MAX_PATTERN_BYTES: usize = 1 << 20;
 
 /// DescribeProducers: who has written to a partition with a producer id.
 pub(super) fn describe_producers(
@@ -103,19 +99,11 @@ fn describe_one(broker: &Broker, caller: &Caller<'_>, described: Described, tran
         .with_topics(topics)
 }
 
-/// A pattern for whole transactional ids. What it may grow to is bounded.
-fn compile(pattern: &str) -> Result<Regex, regex_lite::Error> {
-    let compiled = |pattern: &str| RegexBuilder::new(pattern).size_limit(MAX_PATTERN_BYTES).build();
-    // Alone first: put into a group, `a)|(b` would pass.
-    compiled(pattern)?;
-    compiled(&format!(r"\A(?:{pattern})\z"))
-}
-
 /// ListTransactions: those that the caller may see and that pass every filter it names.
 pub(super) fn list(broker: &Broker, caller: &Caller<'_>, request: ListTransactionsRequest) -> ListTransactionsResponse {
     let pattern = match request.transactional_id_pattern.as_deref().filter(|pattern| !pattern.is_empty()) {
         None => None,
-        Some(pattern) => match compile(pattern) {
+        Some(pattern) => match whole_name(pattern) {
             Ok(pattern) => Some(pattern),
             Err(_) => {
                 let error = ResponseError::InvalidRegularExpression;

@@ -4,13 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use kafka_protocol::error::ResponseError;
-use regex_lite::{Regex, RegexBuilder};
 use uuid::Uuid;
 
 use super::messages::Refusal;
-
-/// A compiled pattern may take this much memory.
-const MAX_REGEX_BYTES: usize = 1 << 20;
+use crate::patterns::whole_name;
 
 /// All topics, each with its id and the number of its partitions.
 #[derive(Debug, Clone, Default)]
@@ -32,17 +29,9 @@ impl Catalogue {
     }
 }
 
-/// Compiles a pattern that has to match the whole of a name. Kafka takes RE2's patterns, this crate those of RE2's family; both read
-/// a name as ASCII and never take more than linear time.
-fn compile(pattern: &str) -> Result<Regex, regex_lite::Error> {
-    // Alone first: put into a group, `a)|(b` would pass.
-    RegexBuilder::new(pattern).size_limit(MAX_REGEX_BYTES).build()?;
-    RegexBuilder::new(&format!(r"\A(?:{pattern})\z")).size_limit(MAX_REGEX_BYTES).build()
-}
-
 /// Refuses what is no regular expression.
 pub(super) fn check_regex(pattern: &str) -> Result<(), Refusal> {
-    compile(pattern).map(|_| ()).map_err(|error| {
+    whole_name(pattern).map(|_| ()).map_err(|error| {
         let message = format!("SubscribedTopicRegex `{pattern}` is not a valid regular expression: {error}.");
         Refusal::new(ResponseError::InvalidRegularExpression, message)
     })
@@ -50,7 +39,7 @@ pub(super) fn check_regex(pattern: &str) -> Result<(), Refusal> {
 
 /// The topics whose names `pattern` matches from end to end and that `may_see` lets through.
 pub(super) fn resolve(pattern: &str, topics: &Catalogue, may_see: &dyn Fn(&str) -> bool) -> BTreeSet<String> {
-    let Ok(regex) = compile(pattern) else {
+    let Ok(regex) = whole_name(pattern) else {
         return BTreeSet::new();
     };
     let matching = topics.names().filter(|name| regex.is_match(name) && may_see(name));
