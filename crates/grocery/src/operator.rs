@@ -112,8 +112,12 @@ async fn groups(admin: &Admin) -> Result<String, ServiceError> {
         let partitions: Vec<TopicPartition> = committed.keys().cloned().collect();
         let ends = offsets(admin, &partitions, OffsetSpec::Latest).await?;
         let lag: i64 = ends.iter().map(|(at, end)| (end - committed.get(at).unwrap_or(end)).max(0)).sum();
-        let members = described.get(&group.group).and_then(|group| group.as_ref().ok()).map_or(0, |g| g.members.len());
-        rows.push(row([&group.group, &group.state, &members.to_string(), &lag.to_string()]));
+        let members = match described.get(&group.group) {
+            Some(Ok(description)) => description.members.len().to_string(),
+            // Gone since, not one of consumers, or its topics are not ours to see.
+            _ => "-".to_owned(),
+        };
+        rows.push(row([&group.group, &group.state, &members, &lag.to_string()]));
     }
     Ok(table(&rows))
 }

@@ -1,13 +1,20 @@
 //! Groups and their members.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use bytes::Bytes;
-use kafka_protocol::messages::describe_groups_response::{DescribedGroup, DescribedGroupMember};
-use kafka_protocol::messages::{DeleteGroupsRequest, DescribeGroupsRequest, GroupId, ListGroupsRequest};
+use kafka_protocol::messages::{
+    ConsumerGroupDescribeRequest, ConsumerGroupDescribeResponse, DeleteGroupsRequest, DescribeGroupsRequest,
+    DescribeGroupsResponse, GroupId, ListGroupsRequest, consumer_group_describe_response as consumer,
+    describe_groups_response as classic,
+};
 
-use super::{Admin, At, check, complete, text};
+use super::{Admin, At, check, complete, text, unmentioned};
 use crate::cluster::ClusterError;
+use crate::connection::ConnectionError;
+use crate::error::ErrorCode;
+use crate::group::subscription::decode_assignment;
+use crate::{GroupProtocol, TopicPartition};
 
 /// A group in a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,17 +29,18 @@ pub struct GroupListing {
     pub kind: String,
 }
 
-/// A classic group and who is in it.
+/// A group of consumers and who is in it, whichever protocol its members speak.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupDescription {
     /// Its id.
     pub group: String,
-    /// Such as `Stable`, `PreparingRebalance`, `Empty` or `Dead`.
+    /// Which of the two protocols the coordinator keeps it by.
+    pub protocol: GroupProtocol,
+    /// Such as `Stable` or `Empty`; `PreparingRebalance`, `CompletingRebalance` and `Dead` of a classic group, `Assigning` and
+    /// `Reconciling` of a consumer group.
     pub state: String,
-    /// `consumer` for consumers.
-    pub protocol_type: String,
-    /// The assignor that its members agreed on.
-    pub protocol: String,
+    /// The assignor that its members agreed on, or that the coordinator uses.
+    pub assignor: String,
     /// Its members.
     pub members: Vec<GroupMember>,
 }
@@ -40,7 +48,7 @@ pub struct GroupDescription {
 /// A member of a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupMember {
-    /// Given by the coordinator.
+    /// Given by the coordinator, or chosen by the member (KIP-1082).
     pub member_id: String,
     /// `group.instance.id` of a static member.
     pub instance_id: Option<String>,
@@ -48,10 +56,8 @@ pub struct GroupMember {
     pub client_id: String,
     /// Where it connects from.
     pub host: String,
-    /// Its subscription as it sent it.
-    pub subscription: Bytes,
-    /// Its assignment as it was given.
-    pub assignment: Bytes,
+    /// The partitions that it has now; none while a classic group rebalances.
+    pub assignment: BTreeSet<TopicPartition>,
 }
 
 impl Admin {
@@ -76,31 +82,54 @@ impl Admin {
         Ok(listed)
     }
 
-    /// Describes classic groups (DescribeGroups). A group that nobody knows is `Dead`, or `GROUP_ID_NOT_FOUND` from newer
-    /// brokers.
+    /// Describes groups of consumers: ConsumerGroupDescribe, and DescribeGroups for those that are not kept by that protocol. A
+    /// classic group that nobody knows is `Dead`, or `GROUP_ID_NOT_FOUND` from newer brokers.
     ///
     /// # Errors
-    /// For each group: a missing right, a coordinator that cannot be reached.
+    /// For each group: a missing right (of a consumer group also to describe the topics that it reads), `GROUP_ID_NOT_FOUND` for one
+    /// that is not of consumers, a coordinator that cannot be reached.
     pub async fn describe_groups(
         &self,
         groups: impl IntoIterator<Item = impl Into<String>>,
     ) -> Result<BTreeMap<String, Result<GroupDescription, ClusterError>>, ClusterError> {
-        let groups: Vec<String> = groups.into_iter().map(Into::into).collect();
         let mut described = BTreeMap::new();
-        for group in &groups {
-            let request = DescribeGroupsRequest::default().with_groups(vec![GroupId(text(group))]);
-            let code = |answer: &kafka_protocol::messages::DescribeGroupsResponse| {
-                answer.groups.first().map_or(0, |group| group.error_code)
+        for group in groups {
+            let group = group.into();
+            let description = match self.describe_consumer_group(&group).await {
+                Ok(Some(description)) => Ok(description),
+                Ok(None) => self.describe_classic_group(&group).await,
+                Err(error) => Err(error),
             };
-            let answer = self.ask(At::Coordinator(group), request, code).await;
-            for answer in answer.iter().flat_map(|answer| &answer.groups) {
-                described.insert(answer.group_id.to_string(), description(answer));
-            }
-            if let Err(error) = answer {
-                described.insert(group.clone(), Err(error));
+            described.insert(group, description);
+        }
+        Ok(described)
+    }
+
+    /// None if the coordinator does not keep it by that protocol, or does not know the protocol.
+    async fn describe_consumer_group(&self, group: &str) -> Result<Option<GroupDescription>, ClusterError> {
+        let request = ConsumerGroupDescribeRequest::default().with_group_ids(vec![GroupId(text(group))]);
+        let code = |answer: &ConsumerGroupDescribeResponse| answer.groups.first().map_or(0, |group| group.error_code);
+        let answer = match self.ask(At::Coordinator(group), request, code).await {
+            Err(ClusterError::Connection(ConnectionError::Unsupported { .. })) => return Ok(None),
+            answer => answer?,
+        };
+        let Some(answer) = answer.groups.first() else { return Err(unmentioned(group)) };
+        match ErrorCode::from(answer.error_code) {
+            ErrorCode::GROUP_ID_NOT_FOUND | ErrorCode::UNSUPPORTED_VERSION => Ok(None),
+            _ => {
+                check(format!("group {group}"), answer.error_code, answer.error_message.as_deref())?;
+                Ok(Some(consumer_group(answer)))
             }
         }
-        Ok(complete(described, &groups))
+    }
+
+    async fn describe_classic_group(&self, group: &str) -> Result<GroupDescription, ClusterError> {
+        let request = DescribeGroupsRequest::default().with_groups(vec![GroupId(text(group))]);
+        let code = |answer: &DescribeGroupsResponse| answer.groups.first().map_or(0, |group| group.error_code);
+        let answer = self.ask(At::Coordinator(group), request, code).await?;
+        let Some(answer) = answer.groups.first() else { return Err(unmentioned(group)) };
+        check(format!("group {group}"), answer.error_code, answer.error_message.as_deref())?;
+        classic_group(answer)
     }
 
     /// Deletes groups without members, offsets and all (DeleteGroups).
@@ -132,21 +161,58 @@ impl Admin {
     }
 }
 
-fn description(answer: &DescribedGroup) -> Result<GroupDescription, ClusterError> {
-    check(format!("group {}", answer.group_id.as_str()), answer.error_code, answer.error_message.as_deref())?;
-    let member = |member: &DescribedGroupMember| GroupMember {
+fn consumer_group(answer: &consumer::DescribedGroup) -> GroupDescription {
+    let member = |member: &consumer::Member| GroupMember {
         member_id: member.member_id.to_string(),
-        instance_id: member.group_instance_id.as_ref().map(ToString::to_string),
+        instance_id: member.instance_id.as_ref().map(ToString::to_string),
         client_id: member.client_id.to_string(),
         host: member.client_host.to_string(),
-        subscription: member.member_metadata.clone(),
-        assignment: member.member_assignment.clone(),
+        assignment: (member.assignment.topic_partitions.iter())
+            .flat_map(|topic| {
+                let name: Arc<str> = topic.topic_name.as_str().into();
+                topic.partitions.iter().map(move |partition| TopicPartition::new(Arc::clone(&name), *partition))
+            })
+            .collect(),
+    };
+    GroupDescription {
+        group: answer.group_id.to_string(),
+        protocol: GroupProtocol::Consumer,
+        state: answer.group_state.to_string(),
+        assignor: answer.assignor_name.to_string(),
+        members: answer.members.iter().map(member).collect(),
+    }
+}
+
+/// # Errors
+/// The group is not one of consumers, or a member's assignment cannot be read.
+fn classic_group(answer: &classic::DescribedGroup) -> Result<GroupDescription, ClusterError> {
+    let refused = |message: String| {
+        let what = format!("group {}", answer.group_id.as_str());
+        ClusterError::Refused { what, code: ErrorCode::GROUP_ID_NOT_FOUND, message: Some(message) }
+    };
+    // A group that only has offsets has no type.
+    if !matches!(answer.protocol_type.as_str(), "" | "consumer") {
+        return Err(refused(format!("it is not a group of consumers but of type {}", answer.protocol_type.as_str())));
+    }
+    let member = |member: &classic::DescribedGroupMember| {
+        // Empty until the leader has given it.
+        let assignment = match &member.member_assignment {
+            blob if blob.is_empty() => BTreeSet::new(),
+            blob => decode_assignment(blob).map_err(|error| refused(error.to_string()))?,
+        };
+        Ok::<_, ClusterError>(GroupMember {
+            member_id: member.member_id.to_string(),
+            instance_id: member.group_instance_id.as_ref().map(ToString::to_string),
+            client_id: member.client_id.to_string(),
+            host: member.client_host.to_string(),
+            assignment,
+        })
     };
     Ok(GroupDescription {
         group: answer.group_id.to_string(),
+        protocol: GroupProtocol::Classic,
         state: answer.group_state.to_string(),
-        protocol_type: answer.protocol_type.to_string(),
-        protocol: answer.protocol_data.to_string(),
-        members: answer.members.iter().map(member).collect(),
+        assignor: answer.protocol_data.to_string(),
+        members: answer.members.iter().map(member).collect::<Result<_, _>>()?,
     })
 }

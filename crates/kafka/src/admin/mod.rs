@@ -207,12 +207,14 @@ fn complete<T>(
     asked: &[String],
 ) -> BTreeMap<String, Result<T, ClusterError>> {
     for name in asked {
-        answered.entry(name.clone()).or_insert_with(|| {
-            let message = Some("the broker's answer does not mention it".to_owned());
-            Err(ClusterError::Refused { what: name.clone(), code: ErrorCode::UNKNOWN_SERVER_ERROR, message })
-        });
+        answered.entry(name.clone()).or_insert_with(|| Err(unmentioned(name)));
     }
     answered
+}
+
+fn unmentioned(what: &str) -> ClusterError {
+    let message = Some("the broker's answer does not mention it".to_owned());
+    ClusterError::Refused { what: what.to_owned(), code: ErrorCode::UNKNOWN_SERVER_ERROR, message }
 }
 
 #[cfg(test)]

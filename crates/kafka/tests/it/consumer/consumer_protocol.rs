@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use kafka::{Consumer, ConsumerError, ConsumerEvent, GroupError};
+use kafka::{Consumer, ConsumerError, ConsumerEvent, GroupError, GroupProtocol};
 use tokio::time::timeout;
 
 use super::groups::{given_up_only_after_a_commit, members_come_and_go};
@@ -30,6 +30,16 @@ async fn a_partition_is_given_up_only_after_the_application_has_committed() {
     if topic.offers_epochs().await {
         let config = topic.member_by_epochs(&unique("revoke"));
         given_up_only_after_a_commit(topic, config).await;
+    }
+}
+
+#[tokio::test]
+async fn an_administrator_sees_the_members_of_a_consumer_group_and_their_partitions() {
+    let topic = Topic::new("described", 2).await;
+    if topic.offers_epochs().await {
+        let config = topic.member_by_epochs(&unique("described"));
+        topic.describes_its_member_by(GroupProtocol::Consumer, config).await;
+        topic.delete().await;
     }
 }
 

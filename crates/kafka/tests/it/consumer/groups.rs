@@ -3,7 +3,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use kafka::{
-    Assignor, CommitError, Consumer, ConsumerConfig, ConsumerEvent, NewTopic, Position, Positions, TopicPartition,
+    Assignor, CommitError, Consumer, ConsumerConfig, ConsumerEvent, GroupProtocol, NewTopic, Position, Positions,
+    TopicPartition,
 };
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -50,6 +51,15 @@ fn member(number_of: usize, mut consumer: Consumer, board: Arc<Mutex<Board>>) ->
         consumer.close().await.unwrap();
     };
     (stop, tokio::spawn(work))
+}
+
+#[tokio::test]
+async fn an_administrator_sees_the_members_of_a_classic_group_and_their_partitions() {
+    let topic = Topic::new("described", 2).await;
+    let mut config = topic.member_of(&unique("described"));
+    config.group_protocol = Some(GroupProtocol::Classic);
+    topic.describes_its_member_by(GroupProtocol::Classic, config).await;
+    topic.delete().await;
 }
 
 pub(super) async fn members_come_and_go(topic: Topic, settings: impl Fn(&str) -> ConsumerConfig) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use kafka::{Cluster, Consumer, ConsumerConfig, GroupProtocol, NewTopic, OffsetReset, ProducerConfig, Record};
 use tokio::time::timeout;
 
-use crate::target::{connect, unique};
+use crate::target::{connect, eventually, unique};
 
 mod consumer_protocol;
 mod groups;
@@ -74,6 +74,24 @@ impl Topic {
 
     async fn consumer(&self, config: ConsumerConfig) -> Consumer {
         self.cluster.consumer_with(config).await.unwrap()
+    }
+
+    /// A member's place in its group as the coordinator describes it, once it is stable.
+    async fn describes_its_member_by(&self, protocol: GroupProtocol, mut config: ConsumerConfig) {
+        let group = config.group_id.clone().unwrap();
+        config.group_instance_id = Some("till-7".to_owned());
+        let consumer = self.consumer(config).await;
+        timeout(PATIENCE, consumer.in_group()).await.unwrap().unwrap();
+        let admin = self.cluster.admin();
+        let describe = async || admin.describe_groups([&group]).await.unwrap().remove(&group).unwrap().unwrap();
+        let stable = async || Some(describe().await).filter(|described| described.state == "Stable");
+        let described = eventually("the group is stable", stable).await;
+        assert_eq!(described.protocol, protocol);
+        let [member] = described.members.as_slice() else { panic!("{described:?}") };
+        assert_eq!((member.instance_id.as_deref(), member.client_id.as_str()), (Some("till-7"), "grocery"));
+        assert_eq!(member.assignment.iter().cloned().collect::<Vec<_>>(), consumer.assignment());
+        assert_eq!(member.assignment.len(), 2);
+        consumer.close().await.unwrap();
     }
 
     async fn delete(self) {
