@@ -25,6 +25,11 @@ output "automation" {
   value       = module.grocery.automation
 }
 
+output "build_properties" {
+  description = "The text of the client.properties of each of the build server's jobs that has an identity pool; the job adds its token."
+  value       = module.grocery.build_properties
+}
+
 output "place" {
   description = "Environment, cluster and registry: what envs/recovery and the CLI want to know."
   value = {

@@ -36,9 +36,9 @@ variable "federation" {
     jwks_uri = string
     audience = string
     subjects = object({
-      schema-gate      = string
-      schema-registrar = string
-      terraform        = string
+      schema-gate = string
+      promotion   = string
+      terraform   = string
     })
   })
   default = null

@@ -14,10 +14,18 @@ locals {
   registry = var.registry.resource_name
 }
 
+locals {
+  grants = {
+    for what, binding in module.rules.bindings : what => merge(binding, {
+      crn = "${binding.resource == "subject" ? local.registry : local.kafka}/${binding.resource}=${binding.name}"
+    })
+  }
+}
+
 resource "confluent_role_binding" "service" {
-  for_each = module.rules.bindings
+  for_each = local.grants
 
   principal   = "User:${var.pool_ids[each.value.pool]}"
   role_name   = each.value.role
-  crn_pattern = "${each.value.resource == "subject" ? local.registry : local.kafka}/${each.value.resource}=${each.value.name}"
+  crn_pattern = each.value.crn
 }

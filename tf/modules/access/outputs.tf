@@ -1,3 +1,8 @@
+output "grants" {
+  description = "The same as bindings, with the resource's own name (CRN) in this environment."
+  value       = local.grants
+}
+
 output "bindings" {
   description = "What each pool was given: role and resource."
   value       = module.rules.bindings

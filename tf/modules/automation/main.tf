@@ -1,26 +1,27 @@
-# Who works on the environment without being a person: the check of schemas in pull requests, their registration, Terraform.
+# Who works on the environment without being a person: the check of schemas in pull requests, promotions, Terraform.
 # Each is an identity pool where the build server signs tokens of its own, which leaves no secret to be kept, and a service
 # account else. Service accounts get their keys by hand, because a key that Terraform makes lies in its state.
 
 locals {
   duties = {
     schema-gate = {
-      does = "Compares the schemas of a pull request with those that are registered"
-      role = "DeveloperRead"
-      crn  = "${var.registry.resource_name}/subject=${var.subject_prefix}*"
+      does     = "Compares the schemas of a pull request with those that are registered"
+      bindings = { subjects = { role = "DeveloperRead", crn = local.subjects } }
     }
-    schema-registrar = {
+    promotion = {
+      does = "Registers schemas, and asks groups and audit whether a new version works"
       # DeveloperWrite registers, but cannot set a subject's compatibility level.
-      does = "Registers schemas and keeps the subjects' compatibility level"
-      role = "ResourceOwner"
-      crn  = "${var.registry.resource_name}/subject=${var.subject_prefix}*"
+      bindings = merge({ subjects = { role = "ResourceOwner", crn = local.subjects } }, var.operator)
     }
     terraform = {
-      does = "Applies this configuration"
-      role = "EnvironmentAdmin"
-      crn  = var.environment.resource_name
+      does     = "Applies this configuration"
+      bindings = { environment = { role = "EnvironmentAdmin", crn = var.environment.resource_name } }
     }
   }
+  subjects = "${var.registry.resource_name}/subject=${var.subject_prefix}*"
+  bindings = merge([
+    for duty, it in local.duties : { for what, binding in it.bindings : "${duty}/${what}" => merge(binding, { duty = duty }) }
+  ]...)
 
   keyless = var.federation != null
   principals = local.keyless ? { for duty, pool in confluent_identity_pool.build : duty => pool.id } : {
@@ -57,9 +58,9 @@ resource "confluent_identity_pool" "build" {
 }
 
 resource "confluent_role_binding" "build" {
-  for_each = local.duties
+  for_each = local.bindings
 
-  principal   = "User:${local.principals[each.key]}"
+  principal   = "User:${local.principals[each.value.duty]}"
   role_name   = each.value.role
   crn_pattern = each.value.crn
 }

@@ -3,8 +3,8 @@ variable "name" {
   type        = string
 
   validation {
-    condition     = length("${var.name}-schema-registrar") <= 64
-    error_message = "A service account's name has 64 characters at most: name may have ${64 - length("-schema-registrar")}."
+    condition     = length("${var.name}-schema-gate") <= 64
+    error_message = "A service account's name has 64 characters at most: name may have ${64 - length("-schema-gate")}."
   }
 }
 
@@ -23,6 +23,11 @@ variable "registry" {
   type        = object({ resource_name = string })
 }
 
+variable "operator" {
+  description = "What the operator of tf/access.json may, besides subjects, each by a name of its own: a promotion asks what an operator would ask."
+  type        = map(object({ role = string, crn = string }))
+}
+
 variable "federation" {
   description = "The build server as an issuer of tokens, with the `sub` that a job of each duty has; null for service accounts with keys."
   type = object({
@@ -30,9 +35,9 @@ variable "federation" {
     jwks_uri = string
     audience = string
     subjects = object({
-      schema-gate      = string
-      schema-registrar = string
-      terraform        = string
+      schema-gate = string
+      promotion   = string
+      terraform   = string
     })
   })
   default = null

@@ -13,6 +13,12 @@ variable "pool_ids" {
   type        = map(string)
 }
 
+variable "builders" {
+  description = "The id of the identity pool of each of the build server's jobs, by its duty."
+  type        = map(string)
+  default     = {}
+}
+
 variable "token" {
   description = "Where services get their tokens, and the scope they ask for, if any."
   type = object({

@@ -54,6 +54,10 @@ module "automation" {
   environment    = module.cluster.environment
   registry       = module.cluster.registry
   federation     = var.federation
+  operator = {
+    for what, grant in module.access.grants : what => { role = grant.role, crn = grant.crn }
+    if grant.pool == "operator" && grant.resource != "subject"
+  }
 }
 
 module "client" {
@@ -62,7 +66,9 @@ module "client" {
   name       = var.name
   principals = { for pool, names in local.principals : pool => names[0] }
   pool_ids   = module.identity.pool_ids
-  token      = var.token
-  cluster    = module.cluster.cluster
-  registry   = module.cluster.registry
+  # Terraform's own job asks no broker.
+  builders = { for duty, id in module.automation.pool_ids : duty => id if duty != "terraform" }
+  token    = var.token
+  cluster  = module.cluster.cluster
+  registry = module.cluster.registry
 }

@@ -33,6 +33,11 @@ output "automation" {
   value       = module.automation.principals
 }
 
+output "build_properties" {
+  description = "The text of the client.properties of each of the build server's jobs that has an identity pool; the job adds its token."
+  value       = module.client.build_properties
+}
+
 output "client_properties" {
   description = "The text of each service's client.properties; no secret is in it."
   value       = module.client.client_properties

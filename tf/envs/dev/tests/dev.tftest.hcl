@@ -24,7 +24,28 @@ run "everything" {
     error_message = output.client_properties["fulfillment-service"]
   }
   assert {
-    condition     = toset(keys(output.automation)) == toset(["schema-gate", "schema-registrar", "terraform"])
+    condition     = toset(keys(output.automation)) == toset(["schema-gate", "promotion", "terraform"])
     error_message = jsonencode(output.automation)
+  }
+}
+
+run "a_build_server_that_is_trusted_needs_no_keys" {
+  command = plan
+
+  variables {
+    federation = {
+      issuer   = "https://token.actions.githubusercontent.com"
+      jwks_uri = "https://token.actions.githubusercontent.com/.well-known/jwks"
+      audience = "confluent"
+      subjects = {
+        schema-gate = "repo:grocer/pipeline:pull_request"
+        promotion   = "repo:grocer/pipeline:environment:dev"
+        terraform   = "repo:grocer/pipeline:environment:dev-terraform"
+      }
+    }
+  }
+  assert {
+    condition     = toset(keys(output.build_properties)) == toset(["schema-gate", "promotion"])
+    error_message = jsonencode(output.build_properties)
   }
 }

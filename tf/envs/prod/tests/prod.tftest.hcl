@@ -24,7 +24,7 @@ run "everything" {
     error_message = output.client_properties["fulfillment-service"]
   }
   assert {
-    condition     = toset(keys(output.automation)) == toset(["schema-gate", "schema-registrar", "terraform"])
+    condition     = toset(keys(output.automation)) == toset(["schema-gate", "promotion", "terraform"])
     error_message = jsonencode(output.automation)
   }
 }

@@ -7,21 +7,23 @@ variables {
   subject_prefix = "grocery."
   environment    = { resource_name = "crn://confluent.cloud/organization=o/environment=e" }
   registry       = { resource_name = "crn://confluent.cloud/organization=o/environment=e/schema-registry=lsrc-1" }
+  operator       = { "operator/group/g/DeveloperRead" = { role = "DeveloperRead", crn = "crn://confluent.cloud/organization=o/environment=e/cloud-cluster=lkc-1/kafka=lkc-1/group=g" } }
 }
 
 run "without_federation_there_are_service_accounts_with_the_least_rights" {
   command = apply
 
   assert {
-    condition = { for duty, binding in confluent_role_binding.build : duty => "${binding.role_name} ${binding.crn_pattern}" } == {
-      schema-gate      = "DeveloperRead crn://confluent.cloud/organization=o/environment=e/schema-registry=lsrc-1/subject=grocery.*"
-      schema-registrar = "ResourceOwner crn://confluent.cloud/organization=o/environment=e/schema-registry=lsrc-1/subject=grocery.*"
-      terraform        = "EnvironmentAdmin crn://confluent.cloud/organization=o/environment=e"
+    condition = { for what, binding in confluent_role_binding.build : what => "${binding.role_name} ${binding.crn_pattern}" } == {
+      "schema-gate/subjects"                     = "DeveloperRead crn://confluent.cloud/organization=o/environment=e/schema-registry=lsrc-1/subject=grocery.*"
+      "promotion/subjects"                       = "ResourceOwner crn://confluent.cloud/organization=o/environment=e/schema-registry=lsrc-1/subject=grocery.*"
+      "promotion/operator/group/g/DeveloperRead" = "DeveloperRead crn://confluent.cloud/organization=o/environment=e/cloud-cluster=lkc-1/kafka=lkc-1/group=g"
+      "terraform/environment"                    = "EnvironmentAdmin crn://confluent.cloud/organization=o/environment=e"
     }
     error_message = jsonencode(values(confluent_role_binding.build)[*].crn_pattern)
   }
   assert {
-    condition     = alltrue([for duty, binding in confluent_role_binding.build : binding.principal == "User:${confluent_service_account.build[duty].id}"])
+    condition     = alltrue([for what, binding in confluent_role_binding.build : binding.principal == "User:${confluent_service_account.build[split("/", what)[0]].id}"])
     error_message = "each duty's role is its account's"
   }
   assert {
@@ -39,9 +41,9 @@ run "with_federation_there_are_pools_and_no_accounts" {
       jwks_uri = "https://token.actions.githubusercontent.com/.well-known/jwks"
       audience = "confluent"
       subjects = {
-        schema-gate      = "repo:grocer/pipeline:pull_request"
-        schema-registrar = "repo:grocer/pipeline:ref:refs/heads/main"
-        terraform        = "repo:grocer/pipeline:environment:test"
+        schema-gate = "repo:grocer/pipeline:pull_request"
+        promotion   = "repo:grocer/pipeline:environment:test"
+        terraform   = "repo:grocer/pipeline:environment:test-terraform"
       }
     }
   }
@@ -51,11 +53,11 @@ run "with_federation_there_are_pools_and_no_accounts" {
     error_message = "there is nobody who could have a key"
   }
   assert {
-    condition     = alltrue([for duty, binding in confluent_role_binding.build : binding.principal == "User:${confluent_identity_pool.build[duty].id}"])
+    condition     = alltrue([for what, binding in confluent_role_binding.build : binding.principal == "User:${confluent_identity_pool.build[split("/", what)[0]].id}"])
     error_message = "each duty's role is its pool's"
   }
   assert {
-    condition     = confluent_identity_pool.build["terraform"].filter == "claims.aud == \"confluent\" && claims.sub == \"repo:grocer/pipeline:environment:test\""
+    condition     = confluent_identity_pool.build["terraform"].filter == "claims.aud == \"confluent\" && claims.sub == \"repo:grocer/pipeline:environment:test-terraform\""
     error_message = confluent_identity_pool.build["terraform"].filter
   }
 }
@@ -65,7 +67,7 @@ run "one_subject_for_two_duties_is_refused" {
   variables {
     federation = {
       issuer   = "https://token.example", jwks_uri = "https://token.example/keys", audience = "confluent"
-      subjects = { schema-gate = "repo:grocer/pipeline", schema-registrar = "repo:grocer/pipeline", terraform = "repo:grocer/pipeline:environment:test" }
+      subjects = { schema-gate = "repo:grocer/pipeline", promotion = "repo:grocer/pipeline", terraform = "repo:grocer/pipeline:environment:test" }
     }
   }
   expect_failures = [var.federation]

@@ -23,6 +23,26 @@ run "a_file_has_all_that_a_service_needs_but_its_secret" {
   }
 }
 
+run "a_job_of_the_build_server_has_a_file_without_a_login" {
+  command = plan
+  variables {
+    builders = { promotion = "pool-9" }
+  }
+  assert {
+    condition     = strcontains(output.build_properties["promotion"], "\nsasl.oauthbearer.method=oidc\nsasl.oauthbearer.extensions=logicalCluster=lkc-1,identityPoolId=pool-9\n")
+    error_message = output.build_properties["promotion"]
+  }
+  assert {
+    # What scripts/ci/login refuses.
+    condition     = length(regexall("(?m)^(sasl\\.oauthbearer\\.(token|client)|bearer\\.auth\\.(token|client))", output.build_properties["promotion"])) == 0
+    error_message = output.build_properties["promotion"]
+  }
+  assert {
+    condition     = keys(output.client_properties) == ["order-producer"]
+    error_message = jsonencode(keys(output.client_properties))
+  }
+}
+
 run "an_issuer_without_scopes_is_sent_none" {
   command = plan
   variables {
