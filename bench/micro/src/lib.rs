@@ -78,7 +78,7 @@ impl Material {
     /// It is none.
     #[must_use]
     pub fn decode(&self) -> usize {
-        kafka::bench::decode(self.batch.clone()).expect("a batch")
+        kafka::bench::decode(self.batch.clone(), usize::MAX).expect("a batch")
     }
 
     /// The partition of each order.

@@ -1,4 +1,4 @@
-//! The hot paths by themselves, for micro-benchmarks outside of this crate. Not part of its API.
+//! The hot paths by themselves, for micro-benchmarks and fuzzing outside of this crate. Not part of its API.
 
 use bytes::Bytes;
 
@@ -24,14 +24,15 @@ pub fn encode<'a>(
     builder.finish(sequence, compression, false)
 }
 
-/// Reads all records of a batch as a consumer does, checksum and all, and returns how many bytes their keys and values have.
+/// Reads all records of the batches in a frame as a consumer does, checksum and all, and returns how many bytes their keys and values
+/// have. A batch unfolds to `limit` bytes at most.
 ///
 /// # Errors
-/// It is no batch.
-pub fn decode(frame: Bytes) -> Result<usize, RecordsError> {
+/// It is no batch, or a larger one.
+pub fn decode(frame: Bytes, limit: usize) -> Result<usize, RecordsError> {
     let mut bytes = 0;
     for batch in Batches::new(frame) {
-        let decoded = batch?.decode(usize::MAX)?;
+        let decoded = batch?.decode(limit)?;
         let mut records = decoded.records();
         while let Some(slot) = records.next_slot() {
             let record = decoded.view(&slot?);
