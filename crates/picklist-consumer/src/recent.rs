@@ -2,20 +2,22 @@
 
 use std::collections::{HashSet, VecDeque};
 
+use uuid::Uuid;
+
 /// So many lists are remembered: more than fulfilment has on its way when it is cut off, which is what it sends again.
 const REMEMBERED: usize = 20_000;
 
-/// Ids of the newest lists, up to a bound.
+/// Ids of the newest lists, up to a bound. One takes 33 bytes, and a store device has little memory.
 #[derive(Debug, Default)]
 pub(crate) struct Recent {
-    ids: HashSet<Box<str>>,
-    order: VecDeque<Box<str>>,
+    ids: HashSet<Uuid>,
+    order: VecDeque<Uuid>,
 }
 
 impl Recent {
     /// Remembers a list. Returns whether it is new.
-    pub(crate) fn is_new(&mut self, picklist_id: &str) -> bool {
-        if self.ids.contains(picklist_id) {
+    pub(crate) fn is_new(&mut self, picklist_id: Uuid) -> bool {
+        if self.ids.contains(&picklist_id) {
             return false;
         }
         if self.order.len() == REMEMBERED
@@ -23,8 +25,8 @@ impl Recent {
         {
             self.ids.remove(&oldest);
         }
-        self.ids.insert(picklist_id.into());
-        self.order.push_back(picklist_id.into());
+        self.ids.insert(picklist_id);
+        self.order.push_back(picklist_id);
         true
     }
 }
@@ -36,14 +38,15 @@ mod tests {
     #[test]
     fn a_list_is_new_once_and_only_the_newest_are_remembered() {
         let mut recent = Recent::default();
-        assert!(recent.is_new("first"));
-        assert!(!recent.is_new("first"));
+        let id = |number: usize| Uuid::from_u128(number as u128);
+        assert!(recent.is_new(id(0)));
+        assert!(!recent.is_new(id(0)));
         for number in 1..REMEMBERED {
-            assert!(recent.is_new(&number.to_string()));
+            assert!(recent.is_new(id(number)));
         }
-        assert!(!recent.is_new("first"));
-        assert!(recent.is_new("one too many"));
-        assert!(recent.is_new("first"));
+        assert!(!recent.is_new(id(0)));
+        assert!(recent.is_new(id(REMEMBERED)));
+        assert!(recent.is_new(id(0)));
         assert_eq!((recent.ids.len(), recent.order.len()), (REMEMBERED, REMEMBERED));
     }
 }

@@ -7,6 +7,7 @@ use grocery_events::{AuditError, AuditLog, Catalogue, Event, GroceryPicklist};
 use kafka::{ConsumerEvent, RecordBatch};
 use schema_registry::AvroDeserializer;
 use service_kit::{Commits, Context, LOOK, Lag, Progress, ServiceError};
+use uuid::Uuid;
 
 use crate::recent::Recent;
 use crate::screen::Instructions;
@@ -85,11 +86,16 @@ async fn show(
             }
             continue;
         };
-        if let Err(broken) = list.validate() {
-            context.set_aside(at, record.offset(), &broken.to_string());
-            continue;
-        }
-        if !recent.is_new(&list.picklist_id) {
+        let valid = list.validate().map_err(|broken| broken.to_string());
+        let id = valid.and_then(|()| Uuid::parse_str(&list.picklist_id).map_err(|error| error.to_string()));
+        let id = match id {
+            Ok(id) => id,
+            Err(reason) => {
+                context.set_aside(at, record.offset(), &reason);
+                continue;
+            }
+        };
+        if !recent.is_new(id) {
             tracing::info!(order = list.order_id, "left out a pick list that was shown before");
             continue;
         }
