@@ -19,6 +19,7 @@ STAND_INS = {
 case "$*" in
 "kustomize "*) "$KUSTOMIZE" build "$2" | tee "$PLAY/built-$(basename "$2").yaml"; said="build $(basename "$2")" ;;
 apply*) cat >/dev/null; said=apply ;;
+delete*"-f -") said="delete $(sed -n 's/^  name: //p' | sort | xargs)" ;;
 "get statefulset/"* | "get deployment/"*) echo 3; said=look ;;
 "get hpa/"*maxReplicas*) echo 3; said=look ;;
 "get hpa/"*) echo 2; said=look ;;
@@ -119,7 +120,8 @@ class Play:
         if stateful:
             return
         if "build beside" in calls:
-            wants(any(f"delete deployment/{self.service}-green" in call for call in calls), f"leaves green there: {calls}")
+            gone = [call for call in calls if call.startswith(f"delete {self.service}-green ")]
+            wants(len(gone) == 1 and gone[0].count("-green") == 2, f"leaves green or its configuration there: {calls}")
         if self.service == "picklist-consumer":
             scaled = [call for call in calls if call.startswith("scale ")]
             wants([call.rpartition("=")[2] for call in scaled] == ["2", "3"], f"leaves another number of pods: {scaled}")
