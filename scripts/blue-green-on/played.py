@@ -42,6 +42,7 @@ class Play:
 
     def __init__(self, environment, service, kustomize):
         self.environment, self.service, self.kustomize = environment, service, kustomize
+        self.stateful = service == "fulfillment-service"
         command = [ROOT / "scripts/blue-green", "--kubernetes", environment, "--service", service, "--image", IMAGE, "--operator", "operator.properties"]
         self.printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
@@ -74,7 +75,7 @@ class Play:
             rest = iter(calls)
             return all(any(word in call for call in rest) for word in words)
 
-        stateful = self.service == "fulfillment-service"
+        stateful = self.stateful
         green = "last" if stateful else "beside"
         code, calls, built = self.run()
         wants(code == 0, f"ends with code {code} when every gate opens: {calls}")
@@ -97,7 +98,7 @@ class Play:
                     wants(partition == (2 if name == "last" else None), f"{name} rolls from pod {partition} on")
         gates = ["rollout status"] + ["grocery groups"] * (self.service != "order-producer") + ["grocery audit"]
         wants(in_order(calls, f"build {green}", "apply", *gates, "build all", "apply", *gates), f"its order is {calls}")
-        self.leaves_no_trace(calls, stateful, wants)
+        self.leaves_no_trace(calls, wants)
 
         ready = f"rollout status {'statefulset' if stateful else 'deployment'}/{self.service}"
         cases = [("rollout status*" if stateful else "rollout status*-green*", 0, False), ("grocery audit*", 0, False)]
@@ -112,12 +113,12 @@ class Play:
                 wants(("build all" in calls) == others_too, f"all of them are changed though green has failed at {fails}: {calls}")
                 undone = any("rollout undo" in call for call in calls)
                 wants(undone == (stateful or others_too), f"goes back wrongly when {fails} fails: {calls}")
-            self.leaves_no_trace(calls, stateful, wants)
+            self.leaves_no_trace(calls, wants)
         return found
 
-    def leaves_no_trace(self, calls, stateful, wants):
+    def leaves_no_trace(self, calls, wants):
         """Whatever came of it: no green beside, as many as before, and the autoscaler at work."""
-        if stateful:
+        if self.stateful:
             return
         if "build beside" in calls:
             gone = [call for call in calls if call.startswith(f"delete {self.service}-green ")]
